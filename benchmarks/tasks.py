@@ -1,0 +1,133 @@
+"""What is measured: each task prepares its input, then gives the calls to time.
+
+A task is given the table (a copy of its own) and the size, and returns calls; each is timed by itself. The last
+call's value is compared between contenders, so that nobody is fast by doing something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import deltalake
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+import tablever as tv
+from benchmarks import data
+from benchmarks.tables import APPENDED, Size, files_of
+
+Call = Callable[[], object]
+Task = Callable[[Path, Size], Sequence[Call]]
+
+AGGREGATE = "SELECT source, label, count(*) AS n, round(avg(score), 6) AS mean FROM {} GROUP BY ALL ORDER BY ALL"
+
+
+def upsert(table: Path, size: Size) -> Sequence[Call]:
+    """tv.upsert: change scattered rows by key."""
+    rows = data.corrected(size.rows, size.changed)
+    return [lambda: tv.upsert(str(table), rows)]
+
+
+def merge(table: Path, size: Size) -> Sequence[Call]:
+    """Deltalake's merge, the same rows."""
+    rows = data.corrected(size.rows, size.changed)
+
+    def call() -> None:
+        merger = deltalake.DeltaTable(str(table)).merge(rows, "t.id = s.id", source_alias="s", target_alias="t")
+        merger.when_matched_update_all().when_not_matched_insert_all().execute()
+
+    return [call]
+
+
+def delete(table: Path, size: Size) -> Sequence[Call]:
+    """tv.delete: remove scattered rows by key."""
+    keys = data.scattered(size.rows, size.changed).to_frame()
+    return [lambda: tv.delete(str(table), keys=keys)]
+
+
+def delete_where(table: Path, size: Size) -> Sequence[Call]:
+    """tv.delete: remove the same rows by a predicate."""
+    predicate = _is_in(size)
+    return [lambda: tv.delete(str(table), where=predicate)]
+
+
+def peer_delete(table: Path, size: Size) -> Sequence[Call]:
+    """Deltalake's delete, the same rows."""
+    predicate = _is_in(size)
+    return [lambda: deltalake.DeltaTable(str(table)).delete(predicate)]
+
+
+def _is_in(size: Size) -> str:
+    return f"id IN ({', '.join(map(str, data.scattered(size.rows, size.changed)))})"
+
+
+def append(table: Path, size: Size) -> Sequence[Call]:
+    """tv.append, again and again on one handle."""
+    handle = tv.open_table(str(table))
+    return [partial(tv.append, handle, rows) for rows in _appended(size)]
+
+
+def peer_append(table: Path, size: Size) -> Sequence[Call]:
+    """Deltalake's append, again and again on one handle."""
+    handle = deltalake.DeltaTable(str(table))
+    return [partial(deltalake.write_deltalake, handle, rows, mode="append") for rows in _appended(size)]
+
+
+def _appended(size: Size) -> list[pa.Table]:
+    start = size.rows + 10 * size.many * APPENDED
+    return [data.reviews(APPENDED, start=start + n * APPENDED) for n in range(size.appends)]
+
+
+def read(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001 - every task has the same two
+    """tv.read_version, whole."""
+    return [lambda: tv.read_version(str(table))]
+
+
+def peer_read(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """polars.read_parquet(files).to_arrow(), whole."""
+    files = files_of(table)
+    return [lambda: pl.read_parquet(files).to_arrow()]
+
+
+def read_column(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """tv.read_version, one column."""
+    return [lambda: tv.read_version(str(table), columns=["score"])]
+
+
+def peer_read_column(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """polars.read_parquet(files, columns=…).to_arrow(), one column."""
+    files = files_of(table)
+    return [lambda: pl.read_parquet(files, columns=["score"]).to_arrow()]
+
+
+def aggregate(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """tv.query: an aggregate over all rows."""
+    return [lambda: tv.query(AGGREGATE.format("reviews"), tables={"reviews": tv.open_table(str(table))})]
+
+
+def peer_aggregate(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """DuckDB on the same list of files."""
+    files = files_of(table)
+    return [lambda: duckdb.connect().sql(AGGREGATE.format(f"read_parquet({files!r})")).to_arrow_table()]
+
+
+def open_middle(table: Path, size: Size) -> Sequence[Call]:
+    """tv.scan_version of the version in the middle: ready to collect."""
+    return [lambda: tv.scan_version(str(table), size.many // 2)]
+
+
+def peer_open_middle(table: Path, size: Size) -> Sequence[Call]:
+    """deltalake.DeltaTable(version=…) of the version in the middle."""
+    return [lambda: deltalake.DeltaTable(str(table), version=size.many // 2)]
+
+
+TASKS: dict[str, Task] = {
+    task.__name__: task
+    for task in (
+        upsert, merge, delete, delete_where, peer_delete, append, peer_append, read, peer_read, read_column,
+        peer_read_column, aggregate, peer_aggregate, open_middle, peer_open_middle,
+    )
+}  # fmt: skip

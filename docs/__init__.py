@@ -1,0 +1,1 @@
+"""The documentation, and what keeps it true: ``docs.examples`` runs it, ``docs.generate`` writes its lists."""

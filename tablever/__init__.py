@@ -1,0 +1,101 @@
+"""Version control for the rows of a table: Delta Lake tables whose every version can be read again and compared.
+
+From the edges inwards; imports run down this list only:
+
+    cli, demo        the shell
+    table            Table, create_table, open_table, list_versions, resolve_version
+    sql              query, connect: AT (VERSION => …), table_versions, table_changes
+    changefeed       the change rows of commits
+    write            append, upsert, update, delete, overwrite
+    undo             restore, revert
+    settings         set_key, set_not_null, add_constraint
+    creation         a new table
+    read             read_version, scan_version, iter_batches
+    merge            rows met by key
+    difference       rows in which two sets of files differ
+    commit           plan, compare-and-swap, plan again
+    plan             a net change into files
+    deletions, datafiles     rows out of, and into, Parquet
+    constraints      CHECK
+    engine, predicates       DuckDB
+    frames           Polars
+    scan             what must be read to have a version's rows
+    log              the log of one table
+    storage          objects on a disk
+    delta            the Delta protocol as values
+    changes, rows, schema, incoming, refs     pure rules
+    model, errors    words
+
+Every public name is loaded when it is first used, so that ``import tablever`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from tablever import errors as errors
+    from tablever.model import Version as Version
+    from tablever.read import iter_batches as iter_batches
+    from tablever.read import read_version as read_version
+    from tablever.read import scan_version as scan_version
+    from tablever.settings import add_constraint as add_constraint
+    from tablever.settings import set_key as set_key
+    from tablever.settings import set_not_null as set_not_null
+    from tablever.sql import connect as connect
+    from tablever.sql import query as query
+    from tablever.table import Table as Table
+    from tablever.table import create_table as create_table
+    from tablever.table import list_versions as list_versions
+    from tablever.table import open_table as open_table
+    from tablever.table import resolve_version as resolve_version
+    from tablever.undo import restore as restore
+    from tablever.undo import revert as revert
+    from tablever.write import append as append
+    from tablever.write import delete as delete
+    from tablever.write import overwrite as overwrite
+    from tablever.write import update as update
+    from tablever.write import upsert as upsert
+
+_HOMES = {
+    "Table": "table",
+    "Version": "model",
+    "add_constraint": "settings",
+    "append": "write",
+    "connect": "sql",
+    "create_table": "table",
+    "delete": "write",
+    "iter_batches": "read",
+    "list_versions": "table",
+    "open_table": "table",
+    "overwrite": "write",
+    "query": "sql",
+    "read_version": "read",
+    "resolve_version": "table",
+    "restore": "undo",
+    "revert": "undo",
+    "scan_version": "read",
+    "set_key": "settings",
+    "set_not_null": "settings",
+    "update": "write",
+    "upsert": "write",
+}
+
+__all__ = ["__version__", "errors", *_HOMES]  # noqa: PLE0604 - the keys are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("tablever.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tablever' has no attribute {name!r}")
+    value = getattr(import_module(f"tablever.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,109 @@
+"""The change rows of commits, as Delta's change data feed gives them.
+
+Source: Delta protocol, "Change Data Files": a version's ``cdc`` actions, where it has any, are its change rows; else
+its added files' rows are inserts and its removed files' rows deletes. A file that is removed and added again with
+another vector changed in those rows alone in which the vectors differ.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+import pyarrow as pa
+
+from tablever.datafiles import CHANGE_TYPE
+from tablever.delta.actions import Add, Remove
+from tablever.difference import files_differ
+from tablever.errors import InvalidInputError, SchemaMismatchError
+from tablever.frames import collect, lazy, to_arrow, to_frame
+from tablever.layout import table_schema
+from tablever.log import Log
+from tablever.model import ChangeFile, Snapshot
+from tablever.scan import change_scan
+
+COMMIT_VERSION = "_commit_version"
+COMMIT_TIMESTAMP = "_commit_timestamp"
+
+
+def change_rows(log: Log, first: int, last: int) -> pa.Table:
+    """The change rows of the commits ``first`` to ``last``, both included.
+
+    Returns:
+        The columns of version ``last``, then ``_change_type`` (insert, delete, update_preimage, update_postimage),
+        ``_commit_version`` and ``_commit_timestamp``; by commit, in the order in which each wrote them. Columns that
+        a version did not have yet are null.
+
+    Raises:
+        InvalidInputError: ``first`` is after ``last``.
+        VersionNotFoundError, VersionVacuumedError: a version, or the one before the first, is gone.
+        SchemaMismatchError: a column has another type in the last version than in one before.
+    """
+    if first > last:
+        raise InvalidInputError(
+            f"the changes of versions {first} to {last} of '{log.name}': the first comes after the last",
+            hint=f"both are included: {last} to {first}",
+        )
+    schema = feed_schema(table_schema(log.snapshot(last).metadata))
+    return pa.concat_tables([_of_version(log, number, schema) for number in range(first, last + 1)])
+
+
+def feed_schema(columns: pa.Schema) -> pa.Schema:
+    """A table's columns, and those that say what changed when."""
+    return pa.schema(
+        [
+            *(field.with_nullable(True) for field in columns),
+            pa.field(CHANGE_TYPE, pa.string()),
+            pa.field(COMMIT_VERSION, pa.int64()),
+            pa.field(COMMIT_TIMESTAMP, pa.timestamp("us", "UTC")),
+        ]
+    )
+
+
+def _of_version(log: Log, number: int, schema: pa.Schema) -> pa.Table:
+    after = log.snapshot(number)
+    actions = log.entry(number).actions
+    files = [action for action in actions if isinstance(action, ChangeFile)]
+    rows = _read(log, after, files) if files else _implied(log, after, actions)
+    return _stamped(rows, number, after.timestamp, schema)
+
+
+def _read(log: Log, after: Snapshot, files: list[ChangeFile]) -> pl.DataFrame:
+    return collect(lazy(change_scan(log, after, files, CHANGE_TYPE)))
+
+
+def _implied(log: Log, after: Snapshot, actions: tuple[object, ...]) -> pl.DataFrame:
+    """What the version's adds and removes say by themselves."""
+    added = [action.file for action in actions if isinstance(action, Add) and action.data_change]
+    removed = {action.file.identity for action in actions if isinstance(action, Remove) and action.data_change}
+    if after.version == 0 or not removed:
+        before, gone = after, []
+    else:
+        before = log.snapshot(after.version - 1)
+        gone = [file for file in before.files if file.identity in removed]
+    difference = files_differ(log, before, gone, after, added)
+    return pl.concat(
+        [
+            difference.went.with_columns(pl.lit("delete").alias(CHANGE_TYPE)),
+            difference.came.with_columns(pl.lit("insert").alias(CHANGE_TYPE)),
+        ],
+        how="diagonal",
+    )
+
+
+def _stamped(rows: pl.DataFrame, number: int, moment: datetime, schema: pa.Schema) -> pa.Table:
+    types = to_frame(schema.empty_table()).schema
+    for name, kind in rows.schema.items():
+        if name in types and kind != types[name]:
+            raise SchemaMismatchError(
+                f"column '{name}' is {kind} in the changes of version {number} and {types[name]} in the last version",
+                hint="ask for the changes before and after the column's type changed apart",
+                column=name,
+            )
+    stamped = rows.with_columns(
+        *(pl.lit(None, dtype=kind).alias(name) for name, kind in types.items() if name not in rows.columns),
+    ).with_columns(
+        pl.lit(number, dtype=pl.Int64).alias(COMMIT_VERSION),
+        pl.lit(moment).cast(pl.Datetime("us", "UTC")).alias(COMMIT_TIMESTAMP),
+    )
+    return to_arrow(stamped, schema)

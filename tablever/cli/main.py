@@ -1,0 +1,165 @@
+"""The entry point: the commands, and what becomes of errors: text for people, JSON for programs, exit codes for both.
+
+Nothing heavy is imported here or by the modules of the commands: `tablever --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TextIO
+
+import click
+
+import tablever as tv
+from tablever import errors
+from tablever.cli import read_commands, write_commands
+from tablever.cli.common import InterruptedWriteError, example
+from tablever.cli.output import print_error, print_failure, print_failure_json, safe
+
+USAGE = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
+DEFECT = 70
+EXIT_CODES: dict[type[errors.TableverError], int] = {
+    errors.NotFoundError: 3,
+    errors.AlreadyExistsError: 4,
+    errors.InvalidInputError: 5,
+    errors.UnsupportedFeatureError: 5,
+    errors.ConflictError: 6,
+    errors.StorageError: 7,
+    errors.CorruptionError: 7,
+}
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+END = """\b
+Exit codes: 0 done, 2 usage, 3 not found, 4 exists already, 5 invalid input
+or unsupported, 6 conflict, 7 storage or corruption.
+
+\b
+Start here:
+  tablever demo
+"""
+
+
+class InOrder(click.Group):
+    """A group whose help lists the commands in the order of a table's life."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the signature is click's
+        """The names, as they were added."""
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings=CONTEXT, epilog=END)
+@click.version_option(tv.__version__, message="tablever %(version)s")
+def cli() -> None:
+    """Version control for the rows of a table: every commit is a version that can be read again and compared.
+
+    Where a table is asked for, its folder is given; where a version is asked for, a ref: 3, -2, latest~1, a tag, or
+    a time such as 2026-11-01T12:00:00Z.
+    """
+
+
+@click.command(short_help="See it at work on real data.", epilog=example("tablever demo"))
+@click.argument("folder", default="tablever-demo/airports")
+def demo(folder: str) -> None:
+    """See it at work: eight releases of a list of the world's airports, committed to FOLDER one by one."""
+    from tablever.demo.tour import run
+
+    run(folder, run_command)
+
+
+for command in (
+    demo,
+    write_commands.create,
+    write_commands.append,
+    write_commands.upsert,
+    write_commands.update,
+    write_commands.delete,
+    write_commands.overwrite,
+    write_commands.restore,
+    write_commands.revert,
+    write_commands.set_key,
+    write_commands.set_not_null,
+    write_commands.add_constraint,
+    read_commands.log,
+    read_commands.show,
+    read_commands.schema,
+    read_commands.read,
+    read_commands.sql,
+):
+    cli.add_command(command)
+
+
+def run_command(arguments: Sequence[str]) -> None:
+    """Run one command as the shell would; its errors are raised."""
+    cli.main(list(arguments), prog_name="tablever", standalone_mode=False)
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that is not UTF-8 gets escapes, not a defect
+        sys.stdout.reconfigure(errors="backslashreplace")
+    sys.exit(exit_code(sys.argv[1:]))
+
+
+def exit_code(arguments: Sequence[str]) -> int:
+    """Run a command line; print what went wrong, and return the exit code."""
+    as_json = "--json" in arguments
+    try:
+        run_command(arguments)
+        sys.stdout.flush()
+    except errors.TableverError as error:
+        print_error(error, as_json)
+        return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), DEFECT)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        _print_usage(error, as_json)
+        return USAGE
+    except (InterruptedWriteError, click.Abort, KeyboardInterrupt) as error:
+        click.echo("\n" + safe(str(error) or "interrupted"), err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes standard output once more as it ends; it must not find the closed pipe then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001  # the edge of the program
+        return _defect(error, as_json)
+    return 0
+
+
+def _print_usage(error: click.ClickException, as_json: bool) -> None:
+    context = getattr(error, "ctx", None)
+    hint = f"{context.command_path} --help" if context else "tablever --help"
+    if as_json:
+        print_failure_json("usage", error.format_message(), hint, {})
+    else:
+        print_failure(error.format_message(), hint)
+
+
+def _defect(error: Exception, as_json: bool) -> int:
+    """An error that nobody foresaw; the traceback is for those who ask for it."""
+    if "TABLEVER_DEBUG" in os.environ:
+        raise error
+    message = f"unexpected {type(error).__name__}: {error}"
+    hint = "this is a defect of tablever; TABLEVER_DEBUG=1 shows where it came from"
+    if as_json:
+        print_failure_json("defect", message, hint, {})
+    else:
+        print_failure(message, hint)
+    return DEFECT
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001  # the signature is Python's
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    click.echo(click.style("warning:", fg="yellow") + " " + safe(str(message)), err=True)

@@ -1,0 +1,273 @@
+"""The commands that ask: log, show, schema, read, sql."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import tablever as tv
+from tablever.cli import common
+from tablever.cli.common import example
+from tablever.cli.inputs import FORMATS, format_of
+from tablever.cli.output import (
+    cell,
+    changes_text,
+    count,
+    plural,
+    print_json,
+    safe,
+    table_lines,
+    time_text,
+    version_json,
+)
+from tablever.cli.target import split_target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tablever.model import Version
+
+TARGET_HELP = "TABLE may carry a version: data/reviews@3, @-2, @v2.0, @2026-11-01T12:00:00Z."
+
+
+class Limit(click.ParamType[int]):
+    """A number of rows, or ``all``."""
+
+    name = "N|all"
+    ALL = -1
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number; ALL for ``all``."""
+        if value == "all":
+            return self.ALL
+        if not str(value).isdecimal():
+            self.fail(f"'{value}' is neither a number of rows nor 'all'", param, ctx)
+        return int(value)
+
+
+@click.command(short_help="Show the versions.", epilog=example("tablever log data/reviews --limit 10"))
+@click.argument("table")
+@click.option("--limit", type=click.IntRange(min=0), help="Show only the newest so many.")
+@common.as_json
+def log(table: str, limit: int | None, json_output: bool) -> None:
+    """Show the versions of TABLE, newest first: when, what, how much, who and why. Times are UTC.
+
+    The counts are net: an updated row counts once in each of added, removed and updated, so that rows is always
+    the rows before plus added minus removed.
+    """
+    versions = tv.list_versions(table)[::-1]
+    shown = versions[:limit]
+    if json_output:
+        print_json("log", {"table": table, "versions": [version_json(version) for version in shown]})
+        return
+    header = ["version", "time (UTC)", "operation", "added", "removed", "updated", "rows", "author", "message"]
+    right = [name in ("version", "added", "removed", "updated", "rows") for name in header]
+    for line in table_lines(header, [_log_row(version) for version in shown], right):
+        click.echo(line)
+    if len(shown) < len(versions):
+        click.echo(click.style(f"({len(shown):,} of {plural(len(versions), 'version')})", dim=True))
+
+
+def _log_row(version: Version) -> list[str]:
+    return [
+        str(version.number),
+        f"{version.timestamp:%Y-%m-%d %H:%M:%S}" + ("?" if version.timestamp_from_file else ""),
+        safe(version.operation),
+        count(version.rows_added, "+"),
+        count(version.rows_removed, "-"),
+        count(version.rows_updated, "~"),
+        count(version.rows),
+        safe((version.author or "").partition(" <")[0]),
+        safe(version.message or ""),
+    ]
+
+
+@click.command(
+    short_help="Show one version whole.", epilog=example("tablever show data/reviews@latest~1", note=TARGET_HELP)
+)
+@click.argument("table", metavar="TABLE[@REF]")
+@common.as_json
+def show(table: str, json_output: bool) -> None:
+    """Show everything that is recorded of one version of TABLE; the latest by default."""
+    uri, ref = split_target(table)
+    version = tv.resolve_version(uri, ref)
+    if json_output:
+        print_json("version", {"table": uri, "version": version_json(version)})
+        return
+    file_time = "  (the log file's own: the entry carries none)" if version.timestamp_from_file else ""
+    facts = {
+        "version": str(version.number),
+        "time": time_text(version.timestamp) + file_time,
+        "operation": version.operation,
+        "author": version.author,
+        "message": version.message,
+        "changes": changes_text(version),
+        "rows": count(version.rows),
+        "parent": None if version.parent is None else str(version.parent),
+        "content": version.content_hash,
+        "commit": version.commit_hash,
+        **{f"  {name}": cell(value) for name, value in version.metadata.items()},
+    }
+    for name, value in facts.items():
+        if value is not None:
+            click.echo(f"{safe(name):<10} {safe(value)}")
+
+
+@click.command(
+    short_help="Show columns, key and constraints.", epilog=example("tablever schema data/reviews", note=TARGET_HELP)
+)
+@click.argument("table", metavar="TABLE[@REF]")
+@common.as_json
+def schema(table: str, json_output: bool) -> None:
+    """Show the columns, key, partitioning and constraints of a version of TABLE; the latest by default."""
+    from tablever.cli.json_values import type_name
+    from tablever.layout import table_schema
+
+    uri, ref = split_target(table)
+    log_of = tv.open_table(uri).log
+    metadata = log_of.snapshot(log_of.resolve(ref)).metadata
+    columns = [
+        {"name": item.name, "type": type_name(item.type), "nullable": item.nullable} for item in table_schema(metadata)
+    ]
+    rules = {
+        "key": list(metadata.key),
+        "partition_by": list(metadata.partition_columns),
+        "constraints": metadata.constraints,
+    }
+    if json_output:
+        print_json("schema", {"table": uri, "columns": columns, **rules})
+        return
+    rows = [[str(column["name"]), str(column["type"]), "" if column["nullable"] else "not null"] for column in columns]
+    for line in table_lines(["column", "type", ""], [[safe(text) for text in row] for row in rows], [False] * 3):
+        click.echo(line)
+    for name in ("key", "partition_by"):
+        if rules[name]:
+            click.echo(f"{name.replace('_', ' ')}: {safe(', '.join(rules[name]))}")
+    for name, check in metadata.constraints.items():
+        click.echo(safe(f"constraint {name}: {check}"))
+
+
+def output_options(command: Any) -> Any:
+    """Where rows go, and as what."""
+    for option in reversed(
+        [
+            click.option("-o", "--output", metavar="FILE", help="Write all rows to FILE; its suffix tells the format."),
+            click.option("--format", "form", type=click.Choice(["table", *FORMATS]), help="Format of the output."),
+            click.option(
+                "--limit", type=Limit(), metavar="N|all", help="The most rows; 20 on the screen, else all, by default."
+            ),
+            click.option(
+                "--json", "json_output", is_flag=True, help="The same as --format jsonl; errors too are JSON."
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    short_help="Read the rows of a version.",
+    epilog=example(
+        "tablever read data/reviews@v2.0 --where \"label = 'neg'\"",
+        "tablever read data/reviews@-2 -o before.parquet",
+        note=TARGET_HELP,
+    ),
+)
+@click.argument("table", metavar="TABLE[@REF]")
+@click.option("--columns", metavar="A,B,…", help="Only these columns, in this order.")
+@click.option("--where", help="A DuckDB expression: only rows for which it is true.")
+@output_options
+def read(
+    table: str,
+    columns: str | None,
+    where: str | None,
+    output: str | None,
+    form: str | None,
+    limit: int | None,
+    json_output: bool,
+) -> None:
+    """Read the rows of a version of TABLE; the latest by default. In CSV, null is an empty cell, empty text is ""."""
+    uri, ref = split_target(table)
+    version = tv.resolve_version(uri, ref)
+    names = next(csv.reader([columns])) if columns is not None else None
+    batches = tv.iter_batches(uri, version.number, columns=names, where=where)
+    first = next(batches, None)
+    if first is None:
+        empty = tv.read_version(uri, version.number, columns=names, where=where)
+        _print_rows(empty.schema, iter(()), 0, output, form, limit, json_output)
+    else:
+        total = version.rows if where is None else None
+        _print_rows(first.schema, chain([first], batches), total, output, form, limit, json_output)
+
+
+def _print_rows(
+    schema: pa.Schema,
+    batches: Iterator[pa.RecordBatch],
+    total: int | None,
+    output: str | None,
+    form: str | None,
+    limit: int | None,
+    json_output: bool,
+) -> None:
+    from tablever.cli.rows_out import SCREEN_ROWS, first_rows, print_table, write_rows
+
+    if json_output and form not in (None, "jsonl"):
+        raise click.UsageError("--json is --format jsonl: give one of them")
+    form = form or ("jsonl" if json_output else None)
+    most = None if limit == Limit.ALL else limit
+    if output is None and form in (None, "table"):
+        print_table(schema, batches, SCREEN_ROWS if limit is None else most, total)
+        return
+    if form == "table":
+        raise click.UsageError("a table is for the screen: give --output a file format")
+    if output is None and form in ("parquet", "arrow") and sys.stdout.isatty():
+        raise click.UsageError(f"{form} is no text for a terminal: give --output FILE, or a pipe")
+    form = format_of(output, form) if output not in (None, "-") else form or "csv"
+    rows = write_rows(schema, first_rows(batches, most), form, output)
+    if output not in (None, "-"):
+        click.echo(f"{plural(rows)} in {output}", err=True)
+
+
+@click.command(
+    short_help="Ask in SQL, of any version.",
+    epilog=example(
+        'tablever sql "SELECT label, count(*) FROM reviews GROUP BY label" --root data',
+        "tablever sql --root data < report.sql",
+    ),
+)
+@click.argument("query", required=False)
+@click.option("--root", default=".", show_default=True, metavar="DIR", help="Every table below it is a relation.")
+@click.option(
+    "--table", "tables", multiple=True, metavar="NAME=TABLE", help="A table that lies elsewhere; repeat for more."
+)
+@output_options
+def sql(
+    query: str | None,
+    root: str,
+    tables: tuple[str, ...],
+    output: str | None,
+    form: str | None,
+    limit: int | None,
+    json_output: bool,
+) -> None:
+    """Ask in DuckDB's SQL; without QUERY at a prompt, or from standard input where that is no terminal.
+
+    A table's name is its folder's. reviews AT (VERSION => 3) is a version of it; table_versions('reviews') its log;
+    table_changes('reviews', 3, 5) the rows that versions 3 to 5 changed.
+    """
+    named = {name: tv.open_table(uri) for name, uri in common.split_pairs(tables, "--table").items()} or None
+    if query is None and sys.stdin.isatty():
+        from tablever.cli.prompt import run_prompt
+
+        run_prompt(root, named)
+        return
+    with tv.connect(root, named) as session:
+        result = session.sql(sys.stdin.read() if query is None else query)
+        reader = result.to_arrow_reader()
+        if result.columns:
+            _print_rows(reader.schema, iter(reader), None, output, form, limit, json_output)

@@ -1,0 +1,182 @@
+"""Rows out: a table on the screen, or CSV, TSV, JSON Lines, Parquet or Arrow, to a file or standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tablever.cli.json_values import to_json
+from tablever.cli.output import cell, table_lines
+from tablever.errors import StorageError
+
+SCREEN_ROWS = 20
+Batches = Iterable[pa.RecordBatch]
+
+
+def print_table(schema: pa.Schema, batches: Batches, limit: int | None, total: int | None) -> None:
+    """Up to ``limit`` rows (None: all) on the screen, and how many there are in all.
+
+    Args:
+        schema: the rows' columns.
+        batches: the rows; no more of them are read than needed.
+        limit: the most rows to show.
+        total: the number of rows where it is known; else the rest is read and counted.
+    """
+    rest = iter(batches)
+    rows: list[list[str]] = []
+    more = 0
+    for batch in rest:
+        wanted = batch.num_rows if limit is None else min(batch.num_rows, limit - len(rows))
+        columns = [column.to_pylist() for column in batch.slice(0, wanted).columns]
+        rows += [[cell(value) for value in row] for row in zip(*columns, strict=True)]
+        more += batch.num_rows - wanted
+        if total is not None and len(rows) == limit:
+            break
+    there = len(rows) + more if total is None else total
+    for line in table_lines(schema.names, rows, [_is_number(kind) for kind in schema.types]):
+        click.echo(line)
+    shown = "" if len(rows) == there else f"{len(rows):,} of "
+    click.echo(click.style(f"({shown}{there:,} {'row' if there == 1 else 'rows'})", dim=True))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def write_rows(schema: pa.Schema, batches: Batches, form: str, output: str | None) -> int:
+    """Write all rows in the format to the file, or to standard output; returns their number.
+
+    The file takes its name when it is whole: a write that fails leaves what was there.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    writer = _WRITERS[form]
+    if output is None or output == "-":
+        return writer(schema, batches, sys.stdout.buffer)
+    with _whole_file(Path(output)) as file:
+        return writer(schema, batches, file)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[BinaryIO]:
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            yield file  # type: ignore[misc]
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+        temporary = None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StorageError(f"cannot write '{path}': {reason}", errno=error.errno, file=str(path)) from error
+    finally:
+        if temporary:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+def _write_delimited(delimiter: str) -> Callable[[pa.Schema, Batches, BinaryIO], int]:
+    def write(schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
+        names = pa.array(schema.names, pa.string())
+        file.write(delimiter.join(_quoted(names, delimiter).to_pylist()).encode() + b"\n")
+        rows = 0
+        for batch in batches:
+            cells = [_cells(column, delimiter) for column in batch.columns]
+            lines = pc.binary_join_element_wise(*cells, delimiter) if len(cells) > 1 else cells[0]
+            file.write("".join(f"{line}\n" for line in lines.to_pylist()).encode())
+            rows += batch.num_rows
+        return rows
+
+    return write
+
+
+def _cells(column: pa.Array, delimiter: str) -> pa.Array:
+    """The column as CSV cells: null is nothing, an empty string is ``""``, quotes only where they are needed."""
+    return pc.fill_null(_quoted(_texts(column), delimiter), "")
+
+
+def _quoted(texts: pa.Array, delimiter: str) -> pa.Array:
+    needed = pc.or_(pc.match_substring_regex(texts, f'["\r\n{delimiter}]'), pc.equal(texts, ""))
+    doubled = pc.replace_substring(texts, '"', '""')
+    return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), texts)
+
+
+def _texts(column: pa.Array) -> pa.Array:
+    kind = column.type
+    if pa.types.is_string(kind):
+        return column
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pc.cast(column, pa.string())
+    if _is_number(kind) or pa.types.is_boolean(kind):
+        return pc.cast(column, pa.string())
+    return pa.array([_text(to_json(value)) for value in column.to_pylist()], pa.string())
+
+
+def _text(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _write_jsonl(schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
+    rows = 0
+    for batch in batches:
+        columns = [[to_json(value) for value in column.to_pylist()] for column in batch.columns]
+        for row in zip(*columns, strict=True):
+            values = dict(zip(schema.names, row, strict=True))
+            file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        rows += batch.num_rows
+    return rows
+
+
+def _write_parquet(schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
+    return _write_all(pq.ParquetWriter(file, schema, compression="zstd"), batches)
+
+
+def _write_arrow(schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
+    return _write_all(pa.ipc.new_file(file, schema), batches)
+
+
+def _write_all(writer: pq.ParquetWriter | pa.RecordBatchWriter, batches: Batches) -> int:
+    rows = 0
+    with writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    return rows
+
+
+_WRITERS: dict[str, Callable[[pa.Schema, Batches, BinaryIO], int]] = {
+    "csv": _write_delimited(","),
+    "tsv": _write_delimited("\t"),
+    "jsonl": _write_jsonl,
+    "parquet": _write_parquet,
+    "arrow": _write_arrow,
+}
+
+
+def first_rows(batches: Batches, rows: int | None) -> Iterator[pa.RecordBatch]:
+    """The first ``rows`` rows (None: all)."""
+    left = rows
+    for batch in batches:
+        if left is None:
+            yield batch
+            continue
+        if left == 0:
+            return
+        part = batch.slice(0, left)
+        left -= part.num_rows
+        yield part

@@ -1,0 +1,32 @@
+"""What names a table in the shell: its folder, with ``@ref`` behind it where a version is meant."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+LATEST = "latest"
+_BEFORE_HEAD = re.compile(r"-([1-9][0-9]*)")
+
+
+def split_target(text: str) -> tuple[str, str]:
+    """``data/reviews@v2.0`` as (``data/reviews``, ``v2.0``); a folder whose whole name is that wins.
+
+    Without a ref it is ``latest``. Where no reading names a folder that exists, the last @ separates.
+    """
+    if "@" not in text or Path(text).exists():
+        return text, LATEST
+    places = [place for place, char in enumerate(text) if char == "@" and 0 < place < len(text) - 1]
+    for place in reversed(places):
+        if Path(text[:place]).exists():
+            return text[:place], text[place + 1 :]
+    return (text[: places[-1]], text[places[-1] + 1 :]) if places else (text, LATEST)
+
+
+def as_ref(argument: str) -> str:
+    """A ref that an option parser would take for an option: ``-1`` is ``latest``, ``-2`` is ``latest~1``."""
+    found = _BEFORE_HEAD.fullmatch(argument)
+    if not found:
+        return argument
+    steps = int(found[1]) - 1
+    return f"{LATEST}~{steps}" if steps else LATEST

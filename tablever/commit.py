@@ -1,0 +1,302 @@
+"""The one door through which every version enters the log: plan, compare-and-swap, plan again.
+
+A plan is a function of the head. Its commit is one put of ``_delta_log/<n>.json`` that fails if that name exists; then
+the new head is read and the plan is made again. So commits are serializable, without a lock or a server.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import logging
+import random
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from tablever import __version__
+from tablever.datafiles import UNCOMMITTED, Staging
+from tablever.delta import features
+from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, decode_path, render_entry
+from tablever.delta.vectors import vector_path
+from tablever.errors import ConflictError, ConstraintError, InvalidInputError
+from tablever.log import Log, entry_path
+from tablever.model import Snapshot, Version
+from tablever.plan import Proposal
+
+CHECKPOINT_INTERVAL = 50
+BATCH_PREFIX = "tablever:"
+DELTA_OPERATIONS = {
+    "create": "CREATE TABLE",
+    "append": "WRITE",
+    "overwrite": "WRITE",
+    "upsert": "MERGE",
+    "update": "UPDATE",
+    "delete": "DELETE",
+    "restore": "RESTORE",
+    "set-key": "SET TBLPROPERTIES",
+    "add-constraint": "ADD CONSTRAINT",
+    "set-not-null": "CHANGE COLUMN",
+}
+
+logger = logging.getLogger("tablever")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the committer says of a commit.
+
+    Attributes:
+        if_version: refuse unless the head is this version.
+        batch_id: the load that this commit is; a second commit of the same batch is the first one's Version.
+        batch_digest: what tells the batch's content from another's.
+    """
+
+    message: str | None = None
+    author: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    if_version: int | None = None
+    batch_id: str | None = None
+    batch_digest: str | None = None
+
+
+Plan = Callable[[Snapshot, Staging], Proposal | None]
+
+
+def commit(log: Log, plan: Plan, record: Record) -> Version | None:
+    """Commit what ``plan`` makes of the head; None where it makes nothing of it.
+
+    Returns:
+        The new Version, or for a batch that is in the table already, the Version of its first load.
+
+    Raises:
+        ConflictError: the head is not ``record.if_version``.
+        UnsupportedFeatureError: the table needs a feature that we do not write under.
+        InvalidInputError: the batch was loaded before with other content, or the metadata is not JSON.
+        StorageError: the disk refused; the table is as it was.
+    """
+    _check_metadata(record)
+    staging = Staging(log.storage)
+    attempt = 0
+    while True:
+        head = log.head()
+        loaded = _batch_loaded(log, head, record)
+        if loaded is not None:
+            return loaded
+        _check_head(log, head, record)
+        features.check_writable(head.protocol, head.metadata)
+        number = head.version + 1
+        entry = b""
+        try:
+            proposal = plan(head, staging)
+            if proposal is None:
+                staging.discard()
+                return None
+            _check_append_only(log, head, proposal)
+            entry, moment = _entry(head, proposal, record)
+            landed = log.storage.put_if_absent(entry_path(number), entry)
+        except BaseException:
+            if not entry or not _is_ours(log, number, entry):
+                staging.discard()
+            raise
+        if landed:
+            staging.discard(_named(proposal))
+            _after(log, head, number, moment)
+            return log.version(number)
+        attempt += 1
+        time.sleep(random.uniform(0, min(0.5, 0.002 * 2**attempt)))
+
+
+def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Version | None:
+    """Commit version 0; None where another writer made the table first."""
+    _check_metadata(record)
+    entry, moment = _entry(None, proposal, record)
+    try:
+        landed = log.storage.put_if_absent(entry_path(0), entry)
+    except BaseException:
+        if not _is_ours(log, 0, entry):
+            staging.discard()
+        raise
+    if not landed:
+        staging.discard()
+        return None
+    log.storage.set_modified(entry_path(0), moment / 1000)
+    return log.version(0)
+
+
+def _is_ours(log: Log, number: int, entry: bytes) -> bool:
+    """Whether the entry is in the log after all, though the put raised: its last sync may be what failed."""
+    try:
+        return log.storage.get(entry_path(number)) == entry
+    except OSError:
+        return False
+
+
+def _check_metadata(record: Record) -> None:
+    try:
+        json.dumps(dict(record.metadata), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"metadata must be JSON values: {error}", hint="convert it to str, int, float, bool, list or dict"
+        ) from error
+
+
+def _check_head(log: Log, head: Snapshot, record: Record) -> None:
+    if record.if_version is not None and head.version != record.if_version:
+        raise ConflictError(
+            f"'{log.name}' is at version {head.version}, not {record.if_version}: somebody committed in between",
+            hint=f"look at what changed (tablever log {log.name}), then run it again on version {head.version}",
+            expected=record.if_version,
+            found=head.version,
+        )
+
+
+def _check_append_only(log: Log, head: Snapshot, proposal: Proposal) -> None:
+    if proposal.rows_removed and head.metadata.flag("delta.appendOnly"):
+        raise ConstraintError(
+            f"'{log.name}' is append-only (delta.appendOnly): {proposal.operation} would remove "
+            f"{proposal.rows_removed} rows",
+            hint="append instead, or unset delta.appendOnly with the tool that set it",
+        )
+
+
+def _batch_loaded(log: Log, head: Snapshot, record: Record) -> Version | None:
+    if record.batch_id is None:
+        return None
+    number = head.transactions.get(BATCH_PREFIX + record.batch_id)
+    if number is None:
+        return None
+    first = log.version(number)
+    digest = log.batch_digest(number)
+    if digest is not None and digest != record.batch_digest:
+        raise InvalidInputError(
+            f"batch '{record.batch_id}' was loaded into '{log.name}' as version {number}, with other content",
+            hint="a batch id names one content for ever: give the new content another id",
+            batch_id=record.batch_id,
+            version=number,
+        )
+    return first
+
+
+def _named(proposal: Proposal) -> frozenset[str]:
+    """The staged objects that a committed proposal names."""
+    paths = [*(file.path for file in proposal.added), *(file.path for file in proposal.changes)]
+    vectors = [vector_path(file.vector) for file in proposal.added if file.vector and file.vector.storage_type == "u"]
+    return frozenset([*map(decode_path, paths), *vectors])
+
+
+def _entry(head: Snapshot | None, proposal: Proposal, record: Record) -> tuple[bytes, int]:
+    """The log entry's bytes, and its time in milliseconds: later than the head's, whatever the clock says."""
+    moment = time.time_ns() // 1_000_000
+    if head is not None:
+        moment = max(moment, _milliseconds(head.timestamp) + 1)
+    added = [replace(f, modification_time=moment) if f.modification_time == UNCOMMITTED else f for f in proposal.added]
+    actions: list[Action] = [
+        CommitInfo(_commit_info(head, proposal, record, moment)),
+        *([proposal.protocol] if proposal.protocol else []),
+        *([proposal.metadata] if proposal.metadata else []),
+        *_transactions(head, record, moment),
+        *(Remove(file, moment) for file in proposal.removed),
+        *(Add(file) for file in added),
+        *proposal.changes,
+    ]
+    return render_entry(actions), moment
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1000 + moment.microsecond // 1000
+
+
+def _transactions(head: Snapshot | None, record: Record, moment: int) -> list[Transaction]:
+    if record.batch_id is None:
+        return []
+    number = 0 if head is None else head.version + 1
+    return [Transaction(BATCH_PREFIX + record.batch_id, number, moment)]
+
+
+def _commit_info(head: Snapshot | None, proposal: Proposal, record: Record, moment: int) -> dict[str, Any]:
+    rows: int | None = proposal.rows_added
+    if head is not None:
+        rows = None if head.rows is None else head.rows + proposal.rows_added - proposal.rows_removed
+    settings = proposal.metadata or (head.metadata if head else None)
+    ours = {
+        "operation": proposal.operation,
+        "message": record.message,
+        "author": record.author or default_author(),
+        "metadata": dict(record.metadata),
+        "rows": rows,
+        "rowsAdded": proposal.rows_added,
+        "rowsRemoved": proposal.rows_removed,
+        "rowsUpdated": proposal.rows_updated,
+        "batchDigest": record.batch_digest,
+    }
+    info: dict[str, Any] = {
+        "timestamp": moment,
+        "operation": DELTA_OPERATIONS.get(proposal.operation, proposal.operation.upper()),
+        "operationParameters": dict(proposal.parameters),
+        "operationMetrics": {
+            "numOutputRows": str(proposal.rows_added),
+            "numAddedFiles": str(len(proposal.added)),
+            "numRemovedFiles": str(len(proposal.removed)),
+        },
+        "isolationLevel": "Serializable",
+        "isBlindAppend": proposal.operation in ("create", "append") and not proposal.removed,
+        "engineInfo": f"tablever/{__version__}",
+        "tablever": {name: value for name, value in ours.items() if value not in (None, {})},
+    }
+    info["userName"] = ours["author"]
+    if record.message:
+        info["userMetadata"] = record.message
+    if head is not None:
+        info["readVersion"] = head.version
+    if settings is not None and settings.flag("delta.enableInCommitTimestamps"):
+        info = {"inCommitTimestamp": moment, **info}
+    return info
+
+
+@lru_cache(maxsize=1)
+def default_author() -> str:
+    """Git's user name and address, as git would sign a commit here; else the system's user."""
+    values = []
+    for name in ("user.name", "user.email"):
+        try:
+            found = subprocess.run(["git", "config", name], capture_output=True, text=True, timeout=5, check=False)
+        except (OSError, subprocess.SubprocessError):
+            break
+        values.append(found.stdout.strip())
+    if values and values[0]:
+        return f"{values[0]} <{values[1]}>" if len(values) > 1 and values[1] else values[0]
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _after(log: Log, head: Snapshot, number: int, moment: int) -> None:
+    """What a commit owes other readers; none of it can undo the commit, so none of it may fail it."""
+    try:
+        log.storage.set_modified(entry_path(number), moment / 1000)
+        if number % CHECKPOINT_INTERVAL == 0:
+            _checkpoint(log, head, number)
+    except Exception:
+        logger.warning("version %d of '%s' is committed; work after it failed", number, log.name, exc_info=True)
+
+
+def _checkpoint(log: Log, head: Snapshot, number: int) -> None:
+    from deltalake import DeltaTable
+
+    settings = head.metadata.configuration
+    if settings.get("delta.enableExpiredLogCleanup", "true") != "false":
+        warnings.warn(
+            f"'{log.name}' lets other Delta writers delete log entries older than "
+            f"{settings.get('delta.logRetentionDuration', 'interval 30 days')} once a checkpoint exists: versions "
+            "will vanish; set delta.logRetentionDuration = 'interval 36500 days' and "
+            "delta.enableExpiredLogCleanup = 'false'",
+            stacklevel=2,
+        )
+    DeltaTable(str(log.storage.root), version=number).create_checkpoint()

@@ -1,0 +1,308 @@
+"""CHECK constraints and column invariants: Spark SQL, evaluated by DuckDB.
+
+sqlglot parses the Spark SQL. Only what is known to mean the same in both is translated, node by node and with the
+types of both sides in view; everything else is refused by name, and with it the write. A constraint holds where it
+is true: false and NULL break it (Delta protocol, "CHECK Constraints").
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tablever import engine
+from tablever.errors import ConstraintError, QueryError, UnsupportedFeatureError
+from tablever.layout import table_schema
+from tablever.model import Metadata
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+SHOWN_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A part of a constraint in DuckDB's SQL, and what kind of value it gives."""
+
+    sql: str
+    kind: str
+    constant: str | None = None
+
+
+class _UntranslatableError(Exception):
+    """What in a constraint is not known to mean the same in DuckDB."""
+
+
+def check_rows(rows: pa.Table, metadata: Metadata) -> None:
+    """Make sure that rows satisfy every CHECK constraint and column invariant of a table.
+
+    Args:
+        rows: in the table's columns and canonical types.
+        metadata: the table's settings.
+
+    Raises:
+        ConstraintError: rows for which a constraint is not true; facts ``constraint``, ``expression``, ``count`` and
+            up to five ``rows``.
+        UnsupportedFeatureError: a constraint that cannot be evaluated as Spark would.
+    """
+    for name, text in constraints_of(metadata).items():
+        sql = translate(name, text, table_schema(metadata))
+        if not rows.num_rows:
+            continue
+        try:
+            holds = engine.evaluate(rows, {"holds": sql}).column(0)
+        except QueryError as error:
+            raise _unsupported(name, text, str(error)) from error
+        broken = pc.invert(pc.fill_null(holds.cast(pa.bool_()), False))
+        number = pc.sum(broken).as_py() or 0
+        if number:
+            shown = rows.filter(broken).slice(0, SHOWN_ROWS).to_pylist()
+            raise ConstraintError(
+                f"constraint '{name}' ({text}) is not true for {number} of {rows.num_rows} rows: {shown}",
+                hint="correct the rows; a NULL does not satisfy a CHECK",
+                constraint=name,
+                expression=text,
+                count=number,
+                rows=shown,
+            )
+
+
+def constraints_of(metadata: Metadata) -> dict[str, str]:
+    """Every constraint by name: the table's CHECKs, then the invariants of columns, named after their column."""
+    found = dict(metadata.constraints)
+    for field in json.loads(metadata.schema_string)["fields"]:
+        text = (field.get("metadata") or {}).get("delta.invariants")
+        if text is not None:
+            found[f"invariant of {field['name']}"] = _invariant(field["name"], text)
+    return found
+
+
+def _invariant(column: str, text: str) -> str:
+    try:
+        return str(json.loads(text)["expression"]["expression"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unsupported(f"invariant of {column}", str(text), "it is not written as Delta has it") from error
+
+
+@lru_cache(maxsize=256)
+def translate(name: str, text: str, schema: pa.Schema) -> str:
+    """A constraint as a DuckDB expression over a table's columns.
+
+    Raises:
+        UnsupportedFeatureError: it does not parse, or holds something not known to mean the same in DuckDB.
+    """
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    if "\\" in text:
+        raise _unsupported(name, text, "backslashes in texts")
+    try:
+        parsed = sqlglot.parse(text, read="spark")
+    except SqlglotError as error:
+        raise _unsupported(name, text, "it does not parse") from error
+    if len(parsed) != 1 or parsed[0] is None:
+        raise _unsupported(name, text, "it is not one expression")
+    try:
+        result = _Translator(schema).translate(parsed[0])
+    except _UntranslatableError as error:
+        raise _unsupported(name, text, str(error)) from error
+    if result.kind != "boolean":
+        raise _unsupported(name, text, f"it is a {result.kind}, not true or false")
+    return result.sql
+
+
+def _unsupported(name: str, text: str, why: str) -> UnsupportedFeatureError:
+    return UnsupportedFeatureError(
+        f"cannot check constraint '{name}' ({text}): {why}",
+        hint="write with Spark, or drop the constraint there and add it in simpler words",
+        feature="checkConstraints",
+        constraint=name,
+        expression=text,
+    )
+
+
+def _kind(kind: pa.DataType) -> str:
+    tests: list[tuple[Callable[[pa.DataType], bool], str]] = [
+        (pa.types.is_boolean, "boolean"),
+        (pa.types.is_integer, "integer"),
+        (pa.types.is_decimal, "decimal"),
+        (pa.types.is_floating, "double"),
+        (pa.types.is_string, "string"),
+        (pa.types.is_binary, "binary"),
+        (pa.types.is_date, "date"),
+        (pa.types.is_timestamp, "timestamp"),
+    ]
+    return next((word for test, word in tests if test(kind)), str(kind))
+
+
+_NUMBERS = frozenset({"integer", "decimal", "double"})
+_COMPARED = frozenset({"boolean", "string", "binary", "date", "timestamp", "zoned timestamp"})
+_COMPARISONS = {
+    "EQ": "=",
+    "NEQ": "<>",
+    "LT": "<",
+    "LTE": "<=",
+    "GT": ">",
+    "GTE": ">=",
+    "NullSafeEQ": "IS NOT DISTINCT FROM",
+}
+_ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*"}
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+class _Translator:
+    """Renders the nodes it knows; raises _UntranslatableError for the first one it does not."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._columns: Mapping[str, pa.Field] = {field.name.lower(): field for field in schema}
+
+    def translate(self, node: exp.Expr) -> Translated:
+        name = type(node).__name__
+        if name in _COMPARISONS:
+            return self._compare(_COMPARISONS[name], self.translate(node.this), self.translate(node.expression))
+        if name in _ARITHMETIC:
+            return self._calculate(_ARITHMETIC[name], self.translate(node.this), self.translate(node.expression))
+        if name in ("And", "Or"):
+            left, right = self._boolean(node.this), self._boolean(node.expression)
+            return Translated(f"({left} {name.upper()} {right})", "boolean")
+        known: Mapping[str, Callable[[Any], Translated]] = {
+            "Paren": self._paren,
+            "Not": self._not,
+            "Is": self._is,
+            "In": self._in,
+            "Between": self._between,
+            "Like": self._like,
+            "Length": self._length,
+            "Neg": self._neg,
+            "Column": self._column,
+            "Literal": self._literal,
+            "Boolean": self._truth,
+            "Null": self._null,
+            "Cast": self._cast,
+        }
+        if name not in known:
+            raise _UntranslatableError(f"'{node.sql('spark')}' ({name}) is not translated")
+        return known[name](node)
+
+    def _boolean(self, node: exp.Expr) -> str:
+        part = self.translate(node)
+        if part.kind not in ("boolean", "null"):
+            raise _UntranslatableError(f"'{node.sql('spark')}' is a {part.kind}, not true or false")
+        return part.sql
+
+    def _compare(self, operator: str, left: Translated, right: Translated) -> Translated:
+        left, right = _as_time(left, right.kind), _as_time(right, left.kind)
+        kinds = {left.kind, right.kind} - {"null"}
+        if not (kinds <= _NUMBERS or (len(kinds) == 1 and kinds <= _COMPARED)):
+            raise _UntranslatableError(f"a {left.kind} is compared with a {right.kind}")
+        if "double" in kinds:
+            left, right = _as_double(left), _as_double(right)
+        return Translated(f"({left.sql} {operator} {right.sql})", "boolean")
+
+    def _calculate(self, operator: str, left: Translated, right: Translated) -> Translated:
+        if left.kind != right.kind or left.kind not in ("integer", "double"):
+            raise _UntranslatableError(f"a {left.kind} {operator} a {right.kind} has another precision in DuckDB")
+        return Translated(f"({left.sql} {operator} {right.sql})", left.kind)
+
+    def _paren(self, node: exp.Paren) -> Translated:
+        return self.translate(node.this)
+
+    def _not(self, node: exp.Not) -> Translated:
+        return Translated(f"(NOT {self._boolean(node.this)})", "boolean")
+
+    def _is(self, node: exp.Is) -> Translated:
+        part, what = self.translate(node.this), type(node.expression).__name__
+        if what == "Null":
+            return Translated(f"({part.sql} IS NULL)", "boolean")
+        if what == "Boolean" and part.kind == "boolean":
+            return Translated(f"({part.sql} IS {str(node.expression.this).upper()})", "boolean")
+        raise _UntranslatableError(f"'{node.sql('spark')}' is not translated")
+
+    def _in(self, node: exp.In) -> Translated:
+        items = node.expressions
+        if not items or node.args.get("query") or node.args.get("unnest"):
+            raise _UntranslatableError(f"'{node.sql('spark')}' is not a list of values")
+        value = self.translate(node.this)
+        tests = [self._compare("=", value, self.translate(item)).sql for item in items]
+        return Translated(f"({' OR '.join(tests)})", "boolean")
+
+    def _between(self, node: exp.Between) -> Translated:
+        value = self.translate(node.this)
+        low = self._compare(">=", value, self.translate(node.args["low"]))
+        high = self._compare("<=", value, self.translate(node.args["high"]))
+        return Translated(f"({low.sql} AND {high.sql})", "boolean")
+
+    def _like(self, node: exp.Like) -> Translated:
+        value, pattern = self.translate(node.this), self.translate(node.expression)
+        if (value.kind, pattern.kind) != ("string", "string") or pattern.constant is None:
+            raise _UntranslatableError(f"'{node.sql('spark')}' is not a text LIKE a constant")
+        return Translated(f"({value.sql} LIKE {pattern.sql})", "boolean")
+
+    def _length(self, node: exp.Length) -> Translated:
+        value = self.translate(node.this)
+        if value.kind != "string":
+            raise _UntranslatableError(f"length of a {value.kind}")
+        return Translated(f"length({value.sql})", "integer")
+
+    def _neg(self, node: exp.Neg) -> Translated:
+        value = self.translate(node.this)
+        if value.kind not in _NUMBERS:
+            raise _UntranslatableError(f"minus a {value.kind}")
+        return Translated(f"(-{value.sql})", value.kind)
+
+    def _column(self, node: exp.Column) -> Translated:
+        if node.args.get("table") is not None:
+            raise _UntranslatableError(f"'{node.sql('spark')}' is a nested field")
+        field = self._columns.get(node.name.lower())
+        if field is None:
+            raise _UntranslatableError(f"the table has no column '{node.name}'")
+        name = engine.identifier(field.name)
+        # Spark compares a single with a constant as doubles, DuckDB as singles.
+        sql = f"CAST({name} AS DOUBLE)" if pa.types.is_float32(field.type) else name
+        kind = _kind(field.type)
+        return Translated(sql, "zoned timestamp" if kind == "timestamp" and field.type.tz else kind)
+
+    def _literal(self, node: exp.Literal) -> Translated:
+        text = str(node.this)
+        if node.is_string:
+            return Translated(engine.literal(text), "string", text)
+        if re.fullmatch(r"\d+", text):
+            return Translated(text, "integer", text)
+        if re.fullmatch(r"\d*\.\d+|\d+\.", text):
+            return Translated(text, "decimal", text)
+        if re.fullmatch(r"(\d+\.?\d*|\.\d+)[eE][+-]?\d+", text):
+            return Translated(f"CAST({text} AS DOUBLE)", "double", text)
+        raise _UntranslatableError(f"the number {text} is not translated")
+
+    def _truth(self, node: exp.Boolean) -> Translated:
+        return Translated("true" if node.this else "false", "boolean")
+
+    def _null(self, _: exp.Null) -> Translated:
+        return Translated("NULL", "null")
+
+    def _cast(self, node: exp.Cast) -> Translated:
+        value, target = self.translate(node.this), node.to.sql("spark").upper()
+        if target == "DATE" and value.kind == "string" and value.constant is not None:
+            return _as_time(value, "date")
+        raise _UntranslatableError(f"'{node.sql('spark')}' is not translated")
+
+
+def _as_time(value: Translated, kind: str) -> Translated:
+    """A constant text beside a date, as a date: the only form that reads the same everywhere."""
+    if kind == "date" and value.kind == "string" and value.constant is not None:
+        if not _DATE.fullmatch(value.constant):
+            raise _UntranslatableError(f"'{value.constant}' is not a date like '2026-11-01'")
+        return Translated(f"DATE {engine.literal(value.constant)}", "date")
+    return value
+
+
+def _as_double(value: Translated) -> Translated:
+    return value if value.kind == "double" else Translated(f"CAST({value.sql} AS DOUBLE)", "double")

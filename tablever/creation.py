@@ -1,0 +1,147 @@
+"""A new table: its settings, its protocol, and its first rows in version 0."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from tablever import merge
+from tablever.columns import canonical_schema, check_key, check_partition, with_not_null
+from tablever.commit import create
+from tablever.datafiles import Staging, write_rows
+from tablever.errors import AlreadyExistsError, InvalidInputError
+from tablever.fitting import normalise
+from tablever.frames import to_frame
+from tablever.incoming import Rows, to_table
+from tablever.layout import table_schema
+from tablever.log import Log
+from tablever.model import Metadata, Version
+from tablever.options import CommitOptions, record
+from tablever.plan import Proposal
+from tablever.protocol import protocol_of
+from tablever.schema import arrow_to_delta
+from tablever.storage import Storage, local_root
+
+Deletes = Literal["merge-on-read", "copy-on-write"]
+
+# Delta's defaults destroy history after 30 days; "interval 36500 days" is the longest that every writer understands.
+KEEP_HISTORY = {
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+}
+
+
+def create_log(
+    uri: str | os.PathLike[str],
+    rows_or_schema: Rows | pa.Schema,
+    *,
+    key: str | Sequence[str] | None,
+    partition_by: str | Sequence[str] | None,
+    deletes: Deletes,
+    storage_options: Mapping[str, str] | None,
+    options: CommitOptions,
+) -> Log:
+    """Make the table and return its log. The public verb, ``create_table``, documents the arguments."""
+    if deletes not in ("merge-on-read", "copy-on-write"):
+        raise InvalidInputError(f"deletes must be 'merge-on-read' or 'copy-on-write', not {deletes!r}")
+    if storage_options:
+        raise InvalidInputError("storage_options are for object stores, which are not supported yet")
+    storage = Storage(local_root(uri))
+    refuse_existing_table(storage)
+    rows = empty_or_rows(rows_or_schema)
+    metadata = _settings(rows, key=key, partition_by=partition_by, deletes=deletes)
+    incoming = normalise(rows, table_schema(metadata))
+    log = Log(storage)
+    merge.check_keys(log, to_frame(incoming), metadata.key)
+    staging = Staging(storage)
+    committed = _commit(log, metadata, incoming, staging, options)
+    if committed is None:
+        raise _exists(storage)
+    return log
+
+
+def _commit(log: Log, metadata: Metadata, rows: pa.Table, staging: Staging, options: CommitOptions) -> Version | None:
+    try:
+        proposal = Proposal(
+            "create",
+            added=write_rows(staging, metadata, rows),
+            metadata=metadata,
+            protocol=protocol_of(metadata),
+            rows_added=rows.num_rows,
+        )
+    except BaseException:
+        staging.discard()
+        raise
+    return create(log, proposal, staging, record(log, options))
+
+
+def refuse_existing_table(storage: Storage) -> None:
+    """Raise AlreadyExistsError where a table, or a file, is there already."""
+    if storage.list("_delta_log"):
+        raise _exists(storage)
+    if storage.root.exists() and not storage.root.is_dir():
+        raise AlreadyExistsError(f"cannot create a table at '{storage.root}': that is a file", hint="name a folder")
+
+
+def _exists(storage: Storage) -> AlreadyExistsError:
+    return AlreadyExistsError(
+        f"there is a table at '{storage.root}' already",
+        hint="append to it, overwrite it, or choose another folder",
+        uri=str(storage.root),
+    )
+
+
+def empty_or_rows(rows_or_schema: Rows | pa.Schema) -> pa.Table:
+    """The rows, or no rows of the schema."""
+    if isinstance(rows_or_schema, pa.Schema):
+        return rows_or_schema.empty_table()
+    holds_rows = hasattr(rows_or_schema, "__arrow_c_stream__") or hasattr(rows_or_schema, "__arrow_c_array__")
+    if hasattr(rows_or_schema, "__arrow_c_schema__") and not holds_rows:
+        return pa.schema(rows_or_schema).empty_table()
+    return to_table(rows_or_schema, schema=None)
+
+
+def as_names(names: str | Sequence[str] | None, what: str) -> tuple[str, ...]:
+    """One name or several, as a tuple."""
+    if names is None:
+        return ()
+    if isinstance(names, str):
+        return (names,)
+    found = tuple(names)
+    if not all(isinstance(name, str) for name in found):
+        raise InvalidInputError(f"{what} must be a column name or a list of them, not {names!r}")
+    return found
+
+
+def _settings(
+    rows: pa.Table, *, key: str | Sequence[str] | None, partition_by: str | Sequence[str] | None, deletes: Deletes
+) -> Metadata:
+    columns = canonical_schema(rows)
+    keys = check_key(columns, key)
+    columns = with_not_null(columns, keys)
+    partitions = check_partition(columns, partition_by)
+    configuration: dict[str, Any] = {
+        **({"delta.enableDeletionVectors": "true"} if deletes == "merge-on-read" else {}),
+        "delta.enableChangeDataFeed": "true",
+        **KEEP_HISTORY,
+        **key_setting(keys),
+    }
+    return Metadata(
+        id=str(uuid.uuid4()),
+        schema_string=arrow_to_delta(columns),
+        partition_columns=partitions,
+        configuration=configuration,
+        created_time=time.time_ns() // 1_000_000,
+    )
+
+
+def key_setting(key: tuple[str, ...]) -> dict[str, str]:
+    """The table property that names the key's columns."""
+    return {"tablever.key": json.dumps(list(key), ensure_ascii=False)} if key else {}

@@ -1,0 +1,153 @@
+"""Rows into Parquet: data files and files of change rows, with statistics, checksums and the log's description of them.
+
+Every page carries a checksum, every file a page index and, in its ``add`` action, the SHA-256 of its bytes. Names grow
+with time, so that within one commit the order of paths is the order in which rows were written.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tablever.delta import partitions, stats
+from tablever.layout import fingerprint, nullable
+from tablever.model import ChangeFile, DataFile, Metadata
+from tablever.scan import SCHEMA_TAG
+from tablever.storage import DurableFile, Storage
+
+SHA256_TAG = "tablever.sha256"
+CHANGE_TYPE = "_change_type"
+FILE_BYTES = 256 * 1024 * 1024
+ROW_GROUP_ROWS = 131_072
+DICTIONARY_SAMPLE = 10_000
+UNCOMMITTED = 0
+
+
+@dataclass
+class Staging:
+    """Objects written for a commit that has not happened yet; what no log entry names in the end is removed."""
+
+    storage: Storage
+    paths: list[str] = field(default_factory=list)
+    written: dict[Hashable, tuple[DataFile, ...]] = field(default_factory=dict)
+
+    def create(self, path: str) -> DurableFile:
+        """Open a new object of this commit."""
+        self.paths.append(path)
+        return self.storage.create(path)
+
+    def discard(self, keep: frozenset[str] = frozenset()) -> None:
+        """Remove every object but those named."""
+        for path in self.paths:
+            if path not in keep:
+                self.storage.remove(path)
+        self.paths = [path for path in self.paths if path in keep]
+
+
+_stamps = itertools.count()
+
+
+def _name() -> str:
+    """Grows from call to call in a process, and with the clock across processes."""
+    return f"{time.time_ns():016x}{next(_stamps):06x}-{uuid.uuid4().hex[:12]}"
+
+
+def encode_path(path: str) -> str:
+    """A relative path as the log has it: percent-encoded (Delta protocol: a URI as in RFC 2396)."""
+    return quote(path, safe="/=+-._~")
+
+
+def write_rows(
+    staging: Staging, metadata: Metadata, rows: pa.Table, *, origin: Hashable = None
+) -> tuple[DataFile, ...]:
+    """Write rows (the table's columns, canonical types) as data files of up to about 256 MB, one or more a partition.
+
+    The files' ``modification_time`` is left at 0: the commit sets it to its own time. ``origin`` names what the rows
+    are made of, so that a commit that is planned again uses the files of its first try.
+    """
+    again = (origin, metadata.schema_string, metadata.partition_columns)
+    if origin is None or again not in staging.written:
+        staging.written[again] = tuple(_data_files(staging, metadata, rows))
+    return staging.written[again]
+
+
+def _data_files(staging: Staging, metadata: Metadata, rows: pa.Table) -> Iterator[DataFile]:
+    tag = fingerprint(metadata)
+    for values, part in _by_partition(metadata, rows):
+        for path, file, held in _write_files(staging, partitions.folder(values) + "part-", part):
+            yield DataFile(
+                path=encode_path(path),
+                size=file.size,
+                modification_time=UNCOMMITTED,
+                partition_values=values,
+                stats=stats.gather(held),
+                tags={SHA256_TAG: file.sha256, SCHEMA_TAG: tag},
+            )
+
+
+def write_changes(staging: Staging, metadata: Metadata, rows: pa.Table) -> tuple[ChangeFile, ...]:
+    """Write change rows (the table's columns and ``_change_type``); images in different partitions lie apart."""
+    written = []
+    for values, part in _by_partition(metadata, rows):
+        for path, file, _ in _write_files(staging, "_change_data/" + partitions.folder(values) + "cdc-", part):
+            written.append(ChangeFile(encode_path(path), file.size, values))
+    return tuple(written)
+
+
+def _by_partition(metadata: Metadata, rows: pa.Table) -> Iterator[tuple[Mapping[str, str | None], pa.Table]]:
+    """The rows of each partition, in the order in which partitions first come, without the partition columns."""
+    columns = list(metadata.partition_columns)
+    if not columns:
+        if rows.num_rows:
+            yield {}, rows
+        return
+    texts = {name: partitions.render(rows.column(name).combine_chunks(), name) for name in columns}
+    frame = pl.DataFrame(texts, schema=dict.fromkeys(columns, pl.String)).with_row_index("row")
+    stored = rows.drop_columns(columns)
+    for group in frame.partition_by(columns, maintain_order=True):
+        values = {name: group[name][0] for name in columns}
+        yield values, stored.take(group["row"].to_arrow())
+
+
+def _write_files(staging: Staging, prefix: str, rows: pa.Table) -> Iterator[tuple[str, DurableFile, pa.Table]]:
+    """Write rows to as many files as they need; yields each file's path, the closed file and the rows it holds."""
+    rows = pa.Table.from_arrays(rows.columns, schema=nullable(rows.schema))
+    dictionaries = _repetitive(rows)
+    start = 0
+    while start < rows.num_rows:
+        path = f"{prefix}{_name()}.zstd.parquet"
+        end = start
+        with staging.create(path) as file:
+            writer = pq.ParquetWriter(
+                pa.PythonFile(file, "w"),
+                rows.schema,
+                compression="zstd",
+                use_dictionary=dictionaries,
+                write_page_index=True,
+                write_page_checksum=True,
+                store_schema=False,
+            )
+            with writer:
+                while end < rows.num_rows and file.size < FILE_BYTES:
+                    group = rows.slice(end, ROW_GROUP_ROWS)
+                    writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+                    end += group.num_rows
+        yield path, file, rows.slice(start, end - start)
+        start = end
+
+
+def _repetitive(rows: pa.Table) -> list[str] | bool:
+    """The text columns worth a dictionary: those that repeat themselves. Small files get one everywhere."""
+    if rows.num_rows < DICTIONARY_SAMPLE:
+        return True
+    sample = rows.slice(0, DICTIONARY_SAMPLE)
+    text = [f.name for f in rows.schema if pa.types.is_string(f.type) or pa.types.is_binary(f.type)]
+    return [n for n in text if pl.Series(sample.column(n)).n_unique() <= DICTIONARY_SAMPLE // 10]

@@ -1,0 +1,116 @@
+"""Files that no engine reads right by itself: decoded by pyarrow into the table's columns and types.
+
+Column mapping renames at every depth, types may have been widened since the file was written, INT96 timestamps carry
+no zone, fields of structs may be missing or in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tablever.delta import partitions
+from tablever.errors import CorruptionError
+from tablever.layout import mapping_mode, nullable, physical_name, table_schema
+from tablever.model import Metadata
+from tablever.schema import DeltaField, fields
+
+FIELD_ID = b"PARQUET:field_id"
+
+
+def decode_file(
+    location: str, metadata: Metadata, partition_values: Mapping[str, str | None], columns: Sequence[str]
+) -> pa.Table:
+    """Every row of a Parquet file, in the named columns of the table and their types; absent columns are null.
+
+    Raises:
+        CorruptionError: the file cannot be decoded, or a value does not fit the table's type.
+    """
+    mode = mapping_mode(metadata)
+    schema = nullable(table_schema(metadata))
+    described = {field.name: field for field in fields(metadata.schema_string)}
+    try:
+        file = pq.ParquetFile(location, coerce_int96_timestamp_unit="us")
+        found = file.schema_arrow
+        sources = {
+            name: _source(described[name], found, mode) for name in columns if name not in metadata.partition_columns
+        }
+        data = file.read(columns=[found.field(i).name for i in sources.values() if i is not None])
+        arrays = []
+        for name in columns:
+            kind = schema.field(name).type
+            source = sources.get(name)
+            if name in metadata.partition_columns:
+                text = partition_values.get(physical_name(metadata, name))
+                arrays.append(pa.repeat(partitions.parse([text], kind)[0], file.metadata.num_rows))
+            elif source is None:
+                arrays.append(pa.nulls(file.metadata.num_rows, kind))
+            else:
+                arrays.append(_adapt(_whole(data.column(found.field(source).name)), described[name], kind, mode))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise CorruptionError(f"'{location}' cannot be decoded: {error}", file=location) from error
+    return pa.Table.from_arrays(arrays, schema=pa.schema([schema.field(name) for name in columns]))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _source(field: DeltaField, found: pa.Schema | pa.StructType, mode: str) -> int | None:
+    """Which of a file's columns (or a struct's children) holds a field of the table; None where none does."""
+    if mode == "id" and "delta.columnMapping.id" in field.metadata:
+        wanted = str(field.metadata["delta.columnMapping.id"]).encode()
+        ids = [(found.field(i).metadata or {}).get(FIELD_ID) for i in range(_width(found))]
+        return ids.index(wanted) if wanted in ids else None
+    mapped = field.metadata.get("delta.columnMapping.physicalName", field.name)
+    index = found.get_field_index(field.name if mode == "none" else mapped)
+    return None if index < 0 else int(index)
+
+
+def _width(found: pa.Schema | pa.StructType) -> int:
+    return len(found) if isinstance(found, pa.Schema) else int(found.num_fields)
+
+
+def _adapt(array: pa.Array, field: DeltaField, kind: pa.DataType, mode: str) -> pa.Array:
+    """An array as a file has it, in the names and type that the table gives it."""
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pa.types.is_struct(kind):
+        return _adapt_struct(array, field, kind, mode)
+    if pa.types.is_list(kind):
+        values = _adapt(pc.list_flatten(array), field.children[0], kind.value_type, mode)
+        return pa.ListArray.from_arrays(_offsets(array), values, type=kind, mask=array.is_null())
+    if pa.types.is_map(kind):
+        return _adapt_map(array, field, kind, mode)
+    if pa.types.is_timestamp(kind) and kind.tz and pa.types.is_timestamp(array.type) and not array.type.tz:
+        return array.cast(pa.timestamp("us")).cast(pa.int64()).cast(kind)
+    return array.cast(kind)
+
+
+def _adapt_struct(array: pa.Array, field: DeltaField, kind: pa.DataType, mode: str) -> pa.Array:
+    children = []
+    for child in field.children:
+        target = kind.field(child.name).type
+        index = _source(child, array.type, mode)
+        if index is None:
+            children.append(pa.nulls(len(array), target))
+        else:
+            children.append(_adapt(pc.struct_field(array, [index]), child, target, mode))
+    return pa.StructArray.from_arrays(children, fields=list(kind), mask=array.is_null())
+
+
+def _adapt_map(array: pa.Array, field: DeltaField, kind: pa.DataType, mode: str) -> pa.Array:
+    pairs = pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
+    entries = array.cast(pa.list_(pairs))
+    flat = pc.list_flatten(entries)
+    keys = _adapt(pc.struct_field(flat, [0]), field.children[0], kind.key_type, mode)
+    items = _adapt(pc.struct_field(flat, [1]), field.children[1], kind.item_type, mode)
+    return pa.MapArray.from_arrays(_offsets(entries), keys, items, type=kind, mask=array.is_null())
+
+
+def _offsets(lists: pa.Array) -> pa.Array:
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).cast(pa.int32())
+    return pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths).cast(pa.int32())])

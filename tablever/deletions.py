@@ -1,0 +1,87 @@
+"""Taking rows out of files: by deletion vectors, or by rewriting the file where the table asks for that.
+
+A vector names every deleted row of its file, those deleted before included, and replaces the file's earlier vector.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from tablever.datafiles import Staging, write_rows
+from tablever.delta import vectors
+from tablever.model import DataFile, DeletionVector, Metadata
+from tablever.scan import Positions, Scan, ScanFile
+
+INLINE_BYTES = 1024
+VECTOR_FOLDER = "_dv"
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """Logical files that leave a version, and those that take their place."""
+
+    removed: tuple[DataFile, ...]
+    added: tuple[DataFile, ...]
+
+
+def delete_positions(staging: Staging, scan: Scan, positions: Mapping[int, Positions]) -> Replacement:
+    """Take rows out of a scan's files; ``positions`` are live rows within each file, by the file's index.
+
+    A file that loses its last row leaves without a successor.
+    """
+    metadata = scan.snapshot.metadata
+    emptied, thinned = [], []
+    for index, gone in sorted(positions.items()):
+        file = scan.files[index]
+        every = np.union1d(file.deleted(), gone)
+        if len(every) == file.rows:
+            emptied.append(file.file)
+        else:
+            thinned.append((file, every))
+    removed = (*emptied, *(file.file for file, _ in thinned))
+    if uses_vectors(metadata):
+        return Replacement(removed, _with_vectors(staging, thinned))
+    return Replacement(removed, _rewritten(staging, metadata, thinned))
+
+
+def uses_vectors(metadata: Metadata) -> bool:
+    """Whether the table's rows are deleted by vectors."""
+    return metadata.flag("delta.enableDeletionVectors")
+
+
+def _with_vectors(staging: Staging, thinned: list[tuple[ScanFile, Positions]]) -> tuple[DataFile, ...]:
+    blobs = [vectors.encode(every) for _, every in thinned]
+    large = [blob for blob in blobs if len(blob) > INLINE_BYTES]
+    name = uuid.uuid4()
+    if large:
+        with staging.create(f"{VECTOR_FOLDER}/deletion_vector_{name}.bin") as file:
+            file.write(vectors.file_bytes(large))
+    offsets = iter(vectors.file_offsets(large))
+    added = []
+    for (file_, every), blob in zip(thinned, blobs, strict=True):
+        if len(blob) > INLINE_BYTES:
+            vector = vectors.stored(VECTOR_FOLDER, name, next(offsets), len(blob), len(every))
+        else:
+            vector = vectors.inline(blob, len(every))
+        added.append(_with_vector(file_, vector))
+    return tuple(added)
+
+
+def _with_vector(file: ScanFile, vector: DeletionVector) -> DataFile:
+    stats = {"numRecords": file.rows, **file.file.parsed_stats, "tightBounds": False}
+    return replace(file.file, vector=vector, stats=json.dumps(stats, ensure_ascii=False, separators=(",", ":")))
+
+
+def _rewritten(staging: Staging, metadata: Metadata, thinned: list[tuple[ScanFile, Positions]]) -> tuple[DataFile, ...]:
+    added: list[DataFile] = []
+    for file, every in thinned:
+        keep = np.ones(file.rows, np.bool_)
+        keep[every] = False
+        added.extend(write_rows(staging, metadata, file.read().filter(pa.array(keep))))
+    return tuple(added)

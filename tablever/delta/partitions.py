@@ -1,0 +1,102 @@
+"""Partition values: text in the log, typed in a table, escaped in a path.
+
+Source: Delta protocol, "Partition Value Serialization". An empty text means null for every type, so an empty string
+in a partition column cannot be stored and is refused on the way in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tablever.errors import CorruptionError, InvalidInputError, SchemaMismatchError
+
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+def parse(texts: Sequence[str | None], kind: pa.DataType) -> pa.Array:
+    """The typed values of partition texts, in their order.
+
+    Raises:
+        CorruptionError: a text is not a value of that type.
+    """
+    values = pa.array([text or None for text in texts], pa.string())
+    if pa.types.is_string(kind):
+        return values
+    if pa.types.is_binary(kind):
+        return values.cast(pa.binary())
+    try:
+        if pa.types.is_timestamp(kind):
+            return _parse_timestamps(values, kind)
+        if pa.types.is_decimal(kind):
+            return pa.array([None if v is None else _decimal(v) for v in values.to_pylist()], kind)
+        return values.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ArithmeticError) as error:
+        raise CorruptionError(f"a partition value in the log is not a {kind}: {error}") from error
+
+
+def _decimal(text: str) -> object:
+    from decimal import Decimal
+
+    return Decimal(text)
+
+
+def _parse_timestamps(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    zoned = pc.match_substring_regex(values, r"(Z|[+-]\d\d:?\d\d)$")
+    naive = pc.if_else(zoned, None, values).cast(pa.timestamp("us")).cast(pa.int64())
+    aware = pc.if_else(zoned, values, None).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    return pc.coalesce(naive, aware).cast(kind)
+
+
+def render(values: pa.Array, column: str) -> list[str | None]:
+    """The log's text of typed values, in their order.
+
+    Raises:
+        InvalidInputError: an empty string (Delta reads it back as null).
+        SchemaMismatchError: a type that cannot partition a table, or bytes that are not UTF-8.
+    """
+    kind = values.type
+    if pa.types.is_boolean(kind):
+        return [None if v is None else str(v).lower() for v in values.to_pylist()]
+    if pa.types.is_string(kind):
+        texts = values.to_pylist()
+        if "" in texts:
+            raise InvalidInputError(
+                f"partition column '{column}' holds an empty string: Delta stores it as null",
+                hint="replace it with null or with a word of its own before writing",
+                column=column,
+            )
+        return list(texts)
+    if pa.types.is_timestamp(kind):
+        shown = pc.strftime(values.cast(pa.timestamp("us")), "%Y-%m-%d %H:%M:%S")
+        return list(shown.to_pylist())
+    if pa.types.is_integer(kind) or pa.types.is_date(kind) or pa.types.is_decimal(kind) or pa.types.is_floating(kind):
+        return [None if v is None else _plain(v) for v in values.to_pylist()]
+    raise SchemaMismatchError(
+        f"column '{column}' of type {kind} cannot partition a table",
+        hint="partition by a string, an integer, a boolean, a date, a timestamp or a decimal",
+        column=column,
+    )
+
+
+def _plain(value: object) -> str:
+    from decimal import Decimal
+
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def folder(values: Mapping[str, str | None]) -> str:
+    """The Hive-style folder of a partition, ending in a slash; empty for an unpartitioned table.
+
+    The folder is a convenience for people: readers take the values from the log.
+    """
+    parts = (f"{_escape(name)}={HIVE_NULL if text is None else _escape(text)}" for name, text in values.items())
+    return "".join(part + "/" for part in parts)
+
+
+def _escape(text: str) -> str:
+    # Whatever a file system, a shell glob or a URL could read otherwise; long values are cut, since names are limited.
+    return quote(text, safe=" ").replace(".", "%2E")[:120].rstrip("%")

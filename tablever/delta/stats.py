@@ -1,0 +1,169 @@
+"""A file's statistics: gathered when it is written, read as bounds when files are pruned.
+
+Source: Delta protocol, "Per-file Statistics". NaN is in no statistics; timestamps are cut to milliseconds, so an
+upper bound read from the log may be up to 1 ms too low; strings are cut to 32 characters, the upper one raised.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tablever.model import DataFile
+
+INDEXED_COLUMNS = 32
+STRING_PREFIX = 32
+HIGHEST_CHARACTER = "\U0010ffff"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the log says of one column in one file; ``lower`` and ``upper`` are inclusive, NaN lies outside them."""
+
+    lower: Any
+    upper: Any
+
+
+def gather(rows: pa.Table) -> str:
+    """The statistics JSON of a file that holds these rows: row count, and per column bounds and null count."""
+    lower: dict[str, Any] = {}
+    upper: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
+    for name in rows.column_names[:INDEXED_COLUMNS]:
+        column = rows.column(name)
+        if pa.types.is_nested(column.type):
+            continue
+        nulls[name] = column.null_count
+        bounds = _bounds_of(column)
+        if bounds is not None:
+            lower[name], upper[name] = bounds.lower, bounds.upper
+    stats = {
+        "numRecords": rows.num_rows,
+        "minValues": lower,
+        "maxValues": upper,
+        "nullCount": nulls,
+        "tightBounds": True,
+    }
+    return json.dumps(stats, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _bounds_of(column: pa.ChunkedArray) -> Bounds | None:
+    kind = column.type
+    if pa.types.is_boolean(kind) or pa.types.is_binary(kind) or column.null_count == len(column):
+        return None
+    if pa.types.is_floating(kind):
+        column = pc.drop_null(pc.if_else(pc.is_nan(column), None, column))
+        if len(column) == 0:
+            return None
+    low, high = pc.min_max(column).values()
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return _time_bounds(low, high, kind)
+    return _json_bounds(low.as_py(), high.as_py())
+
+
+def _time_bounds(low: pa.Scalar, high: pa.Scalar, kind: pa.DataType) -> Bounds | None:
+    try:
+        first, last = low.as_py(), high.as_py()
+    except (ValueError, OverflowError):
+        return None
+    if pa.types.is_date(kind):
+        return Bounds(first.isoformat(), last.isoformat())
+    zone = "Z" if kind.tz else ""
+    return Bounds(*(moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + zone for moment in (first, last)))
+
+
+def _json_bounds(low: Any, high: Any) -> Bounds | None:
+    if isinstance(low, str):
+        return Bounds(low[:STRING_PREFIX], _raised(high))
+    if isinstance(low, Decimal):
+        exact = [_exact_number(value) for value in (low, high)]
+        return None if None in exact else Bounds(*exact)
+    if isinstance(low, float) and not (math.isfinite(low) and math.isfinite(high)):
+        return None
+    return Bounds(low, high)
+
+
+def _raised(text: str) -> str:
+    if len(text) <= STRING_PREFIX:
+        return text
+    cut = STRING_PREFIX
+    while cut < len(text) and text[cut] == HIGHEST_CHARACTER:
+        cut += 1
+    return text[:cut] + (HIGHEST_CHARACTER if cut < len(text) else "")
+
+
+def _exact_number(value: Decimal) -> int | float | None:
+    if value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    return number if Decimal(repr(number)) == value else None
+
+
+def bounds(file: DataFile, column: str, kind: pa.DataType) -> Bounds | None:
+    """What a file's statistics promise about a column, as Python values of its type; None where they promise nothing.
+
+    ``column`` is the physical name. Bounds hold whether or not they are tight: rows that a vector deletes only
+    narrow what is there. A statistic that is not a value of the column's type promises nothing.
+    """
+    stats = file.parsed_stats
+    low, high = _value(stats.get("minValues"), column), _value(stats.get("maxValues"), column)
+    try:
+        lower, upper = _typed(low, kind), _typed(high, kind)
+    except (ValueError, TypeError, OverflowError, InvalidOperation):
+        return None
+    if lower is None or upper is None:
+        return None
+    if isinstance(upper, datetime):
+        upper = upper + timedelta(milliseconds=1)
+    return Bounds(lower, upper)
+
+
+def null_count(file: DataFile, column: str) -> int | None:
+    """How many nulls a column has, where the statistics say it exactly."""
+    if file.vector is not None or file.parsed_stats.get("tightBounds") is False:
+        return None
+    value = _value(file.parsed_stats.get("nullCount"), column)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _value(values: Any, column: str) -> Any:
+    return values.get(column) if isinstance(values, dict) else None
+
+
+def _typed(value: Any, kind: pa.DataType) -> Any:
+    if value is None or isinstance(value, bool):
+        return None
+    if pa.types.is_integer(kind):
+        return value if isinstance(value, int) else None
+    if pa.types.is_floating(kind):
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    if pa.types.is_decimal(kind):
+        return Decimal(str(value))
+    if pa.types.is_string(kind):
+        return value if isinstance(value, str) else None
+    if pa.types.is_date(kind):
+        return date.fromisoformat(value)
+    if pa.types.is_timestamp(kind):
+        moment = datetime.fromisoformat(value)
+        if kind.tz:
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return None if moment.tzinfo is not None else moment
+    return None
+
+
+def overlaps(file_bounds: Bounds | None, ordered: Sequence[Any]) -> bool:
+    """Whether any of the values, sorted ascending, can lie in a file with these bounds."""
+    if file_bounds is None:
+        return True
+    from bisect import bisect_left
+
+    at = bisect_left(ordered, file_bounds.lower)
+    return at < len(ordered) and bool(ordered[at] <= file_bounds.upper)

@@ -1,0 +1,92 @@
+"""The rows in which two sets of logical files differ; what they have in common is not read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from tablever.changes import Net, net
+from tablever.frames import ROW, collect, lazy, numbered
+from tablever.layout import table_schema
+from tablever.log import Log
+from tablever.model import DataFile, Snapshot
+from tablever.scan import Positions, Scan, open_scan
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Rows that are only in the first, and only in the second; equal rows in rewritten files are in both."""
+
+    went: pl.DataFrame
+    came: pl.DataFrame
+
+
+def snapshots_differ(log: Log, first: Snapshot, second: Snapshot) -> Difference:
+    """The rows in which two snapshots' files differ, each in its own snapshot's columns."""
+    ours = {file.identity: file for file in first.files}
+    theirs = {file.identity: file for file in second.files}
+    removed = [file for identity, file in ours.items() if identity not in theirs]
+    added = [file for identity, file in theirs.items() if identity not in ours]
+    return files_differ(log, first, removed, second, added)
+
+
+def files_differ(
+    log: Log, first: Snapshot, removed: Sequence[DataFile], second: Snapshot, added: Sequence[DataFile]
+) -> Difference:
+    """The rows that go and come when logical files of one snapshot are replaced by those of another.
+
+    Where a file stays and only its vector changes, just the rows in which the vectors differ are read.
+    """
+    before = open_scan(log, first, removed)
+    after = open_scan(log, second, added)
+    return Difference(_rows_only_in(before, after), _rows_only_in(after, before))
+
+
+def _rows_only_in(scan: Scan, other: Scan) -> pl.DataFrame:
+    """The live rows of a scan, but for those that live in the same physical file of the other."""
+    elsewhere = {file.location: file for file in other.files}
+    parts = []
+    whole = [file.file for file in scan.files if file.location not in elsewhere]
+    shared = [file for file in scan.files if file.location in elsewhere]
+    if whole or not shared:
+        parts.append(collect(lazy(Scan(scan.storage, scan.snapshot, tuple(f for f in scan.files if f not in shared)))))
+    for file in shared:
+        only_here = np.setdiff1d(elsewhere[file.location].deleted(), file.deleted(), assume_unique=True)
+        parts.append(_rows_at(Scan(scan.storage, scan.snapshot, (file,)), only_here))
+    return pl.concat(parts)
+
+
+def _rows_at(scan: Scan, positions: Positions) -> pl.DataFrame:
+    if not len(positions):
+        return scan_nothing(scan)
+    rows = pl.Series(ROW, positions)
+    return numbered(scan, scan.schema.names, pl.col(ROW).is_in(rows.implode())).drop(ROW)
+
+
+def scan_nothing(scan: Scan) -> pl.DataFrame:
+    """No rows, in a scan's columns and types."""
+    return collect(lazy(Scan(scan.storage, scan.snapshot, ())))
+
+
+def net_difference(difference: Difference, first: Snapshot, second: Snapshot) -> Net:
+    """The net of a difference: by the key where both snapshots have the same one, else as multisets.
+
+    A column that only one side has counts as null on the other; a column retyped makes every row another.
+    """
+    left, right = table_schema(first.metadata), table_schema(second.metadata)
+    retyped = any(right.field(n).type != left.field(n).type for n in left.names if n in right.names)
+    went, came = difference.went, difference.came
+    if retyped:
+        nothing = np.empty(0, np.int64)
+        return Net(np.arange(went.height), np.arange(came.height), nothing, nothing)
+    columns = [*left.names, *(name for name in right.names if name not in left.names)]
+    key = first.metadata.key if first.metadata.key == second.metadata.key else ()
+    return net(_widened(went, came, columns), _widened(came, went, columns), columns, key)
+
+
+def _widened(frame: pl.DataFrame, other: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    missing = [pl.lit(None, dtype=other.schema[name]).alias(name) for name in columns if name not in frame.columns]
+    return frame.with_columns(missing).select(columns)

@@ -1,0 +1,448 @@
+"""DuckDB: one in-memory database per process, a version's rows as a relation, expressions over them.
+
+A version is one ``read_parquet`` over its files with the table's columns and types spelled out, so that columns a
+file lacks are null and DuckDB's own columns (``filename``, ``file_index``, …) cannot clash with the user's. Deleted
+rows are dropped by looking up a bit: ``bits[file_index][file_row_number]``. Against a join on deleted positions that
+keeps the order of rows, costs the same whether few or many are deleted, and DuckDB evaluates no expression that may
+fail before it. Partition values are looked up by file in the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from tablever import expressions
+from tablever.errors import CorruptionError, QueryError, StorageError, UnsupportedFeatureError
+from tablever.layout import table_schema
+from tablever.model import DataFile, Snapshot
+from tablever.predicates import conjuncts, prune, single_table
+from tablever.scan import Scan, ScanFile, missing_file
+
+FILE = "__tv_file"
+POSITION = "__tv_position"
+# Where a session keeps views and rows of its own: not on the search path, so that SHOW TABLES leaves them out.
+SCHEMA = "memory.__tv"
+BATCH_ROWS = 65_536
+MOST_RUNS = 16
+
+_names = count()
+_lock = threading.Lock()
+_databases: dict[int, duckdb.DuckDBPyConnection] = {}
+
+
+def new_connection() -> duckdb.DuckDBPyConnection:
+    """A database of its own: in memory, in UTC, which loads no extensions and sees no Python variables."""
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "python_enable_replacements": "false",
+    }
+    connection = duckdb.connect(":memory:", config=settings)
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute(f"CREATE SCHEMA {SCHEMA}")
+    return connection
+
+
+def cursor() -> duckdb.DuckDBPyConnection:
+    """A connection to the process's database, for one thread; a forked child gets a database of its own."""
+    with _lock:
+        process = os.getpid()
+        if process not in _databases:
+            _databases[process] = new_connection()
+        return _databases[process].cursor()
+
+
+def identifier(name: str) -> str:
+    """A name as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+_SIMPLE_TYPES = {
+    pa.int8(): "TINYINT",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.bool_(): "BOOLEAN",
+    pa.string(): "VARCHAR",
+    pa.binary(): "BLOB",
+    pa.date32(): "DATE",
+    pa.timestamp("us"): "TIMESTAMP",
+    pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
+    pa.null(): '"NULL"',
+}
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """DuckDB's name of a canonical Arrow type."""
+    if kind in _SIMPLE_TYPES:
+        return _SIMPLE_TYPES[kind]
+    if pa.types.is_decimal(kind):
+        return f"DECIMAL({kind.precision}, {kind.scale})"
+    if pa.types.is_list(kind):
+        return f"{sql_type(kind.value_type)}[]"
+    if pa.types.is_map(kind):
+        return f"MAP({sql_type(kind.key_type)}, {sql_type(kind.item_type)})"
+    if pa.types.is_struct(kind):
+        return f"STRUCT({', '.join(f'{identifier(field.name)} {sql_type(field.type)}' for field in kind)})"
+    raise UnsupportedFeatureError(f"DuckDB has no type for {kind}", feature=str(kind))
+
+
+@dataclass(frozen=True)
+class Run:
+    """Files of a scan that lie next to each other and are read in one way; ``first`` is the first one's index."""
+
+    first: int
+    files: tuple[ScanFile, ...]
+    plain: bool
+    deleted: bool
+
+
+def runs(scan: Scan, chosen: Sequence[int] | None = None) -> list[Run]:
+    """A scan's files in their order, cut where they must be read in another way.
+
+    Args:
+        chosen: indexes of the files to read, ascending; all by default.
+    """
+    indexes = range(len(scan.files)) if chosen is None else chosen
+    found: list[Run] = []
+    for index in indexes:
+        file = scan.files[index]
+        one = Run(index, (file,), file.plain, file.file.vector is not None)
+        last = found[-1] if found else None
+        if last and last.plain and one.plain and last.first + len(last.files) == index and last.deleted == one.deleted:
+            found[-1] = replace(last, files=(*last.files, file))
+        else:
+            found.append(one)
+    return found if len(found) <= MOST_RUNS else _merged(found)
+
+
+def _merged(found: Sequence[Run]) -> list[Run]:
+    """Fewer runs: plain neighbours together, whether or not rows of theirs are deleted."""
+    merged: list[Run] = []
+    for run in found:
+        last = merged[-1] if merged else None
+        if last and last.plain and run.plain and last.first + len(last.files) == run.first:
+            merged[-1] = Run(last.first, last.files + run.files, plain=True, deleted=last.deleted or run.deleted)
+        else:
+            merged.append(run)
+    return merged
+
+
+def relation_sql(
+    connection: duckdb.DuckDBPyConnection, scan: Scan, *, chosen: Sequence[int] | None = None, positions: bool = False
+) -> str:
+    """A SELECT of a scan's live rows: the table's columns in their order and types, in row order.
+
+    What cannot stand in SQL (deleted rows, files that DuckDB does not read right) is kept on the connection;
+    ``release`` takes it away again.
+
+    Args:
+        chosen: indexes of the files to read, ascending; all by default.
+        positions: add ``__tv_file``, the index in ``scan.files``, and ``__tv_position``, the row's in its file.
+
+    Raises:
+        VersionVacuumedError, CorruptionError, UnsupportedFeatureError: a vector or a file cannot be read.
+    """
+    parts = []
+    for run in runs(scan, chosen):
+        part = _run_sql(connection, scan, run, scan.schema.names, positions=positions)
+        parts.append(part if run.plain else f"SELECT * FROM {keep(connection, part)}")
+    return "\nUNION ALL\n".join(parts) if parts else empty_sql(scan.schema, positions=positions)
+
+
+def empty_sql(schema: pa.Schema, *, positions: bool = False) -> str:
+    """A SELECT of no rows in a schema's columns and types."""
+    columns = [f"CAST(NULL AS {sql_type(field.type)}) AS {identifier(field.name)}" for field in schema]
+    if positions:
+        columns += [f"CAST(NULL AS BIGINT) AS {FILE}", f"CAST(NULL AS BIGINT) AS {POSITION}"]
+    return f"SELECT {', '.join(columns)} WHERE false"
+
+
+def keep(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The rows of a SELECT as a table of the session's own; its qualified name."""
+    name = f"{SCHEMA}.__tv_rows_{next(_names)}"
+    connection.execute(f"CREATE TABLE {name} AS {sql}")
+    return name
+
+
+def release(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Forget what ``relation_sql`` keeps on the connection for a SELECT."""
+    for name in dict.fromkeys(expressions.own_names(sql)):
+        if name.startswith("__tv_bits_"):
+            connection.execute(f"RESET VARIABLE {name}")
+        else:
+            connection.execute(f"DROP TABLE {SCHEMA}.{name}")
+
+
+def _run_sql(
+    connection: duckdb.DuckDBPyConnection, scan: Scan, run: Run, columns: Sequence[str], *, positions: bool
+) -> str:
+    if run.plain:
+        return _parquet_sql(connection, scan, run, columns, positions=positions)
+    name = f"__tv_decoded_{next(_names)}"
+    connection.register(name, _decoded(run.files[0], columns, run.first, positions=positions))
+    return f"SELECT * FROM {name}"
+
+
+def _parquet_sql(
+    connection: duckdb.DuckDBPyConnection, scan: Scan, run: Run, columns: Sequence[str], *, positions: bool
+) -> str:
+    schema = scan.schema
+    stored = [name for name in schema.names if name not in scan.partition_columns]
+    inner = {name: f"c{i}" for i, name in enumerate(stored)}
+    fields = ", ".join(
+        f"{literal(name)}: {{name: '{inner[name]}', type: {literal(sql_type(schema.field(name).type))}, "
+        f"default_value: NULL}}"
+        for name in stored
+    )
+    chosen = [
+        f"{inner[name] if name in inner else _by_file(scan, run, name)} AS {identifier(name)}" for name in columns
+    ]
+    if positions:
+        chosen += [f"CAST(file_index AS BIGINT) + {run.first} AS {FILE}", f"file_row_number AS {POSITION}"]
+    paths = ", ".join(literal(file.location) for file in run.files)
+    source = f"read_parquet([{paths}], schema = MAP {{{fields}}}, hive_partitioning = false)"
+    where = f" WHERE {_is_live(connection, run)}" if run.deleted else ""
+    return f"SELECT {', '.join(chosen) or '1 AS __tv_nothing'} FROM {source}{where}"
+
+
+def _by_file(scan: Scan, run: Run, column: str) -> str:
+    """A partition column's value, looked up by the number of the file."""
+    kind = scan.schema.field(column).type
+    values = scan.partition_values(column)[run.first : run.first + len(run.files)]
+    texts = values.cast(pa.string()).to_pylist() if not pa.types.is_binary(kind) else _hex(values)
+    cells = ", ".join("NULL" if text is None else literal(text) for text in texts)
+    return f"CAST([{cells}] AS {sql_type(kind)}[])[CAST(file_index AS BIGINT) + 1]"
+
+
+def _hex(values: pa.Array) -> list[str | None]:
+    return [None if v is None else "".join(f"\\x{byte:02X}" for byte in v) for v in values.to_pylist()]
+
+
+def _is_live(connection: duckdb.DuckDBPyConnection, run: Run) -> str:
+    """The condition that a row is not deleted: its bit in a list of bit strings, one for each file."""
+    name, staged = f"__tv_bits_{next(_names)}", f"__tv_staged_{next(_names)}"
+    bits = [_packed(file) if file.file.vector is not None else None for file in run.files]
+    connection.register(staged, pa.table({"i": pa.array(range(len(bits))), "b": pa.array(bits, pa.binary())}))
+    connection.execute(f"SET VARIABLE {name} = (SELECT list(CAST(b AS BIT) ORDER BY i) FROM {staged})")
+    connection.unregister(staged)
+    bit = f"get_bit(getvariable('{name}')[CAST(file_index AS BIGINT) + 1], CAST(file_row_number AS INTEGER))"
+    return f"{bit} = 0" if None not in bits else f"coalesce({bit}, 0) = 0"
+
+
+def _packed(file: ScanFile) -> bytes:
+    """One bit for each row of a file, the first row's highest, set where the row is deleted."""
+    return np.packbits(~_live(file)).tobytes()
+
+
+def _live(file: ScanFile) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    live = np.ones(file.rows, np.bool_)
+    live[file.deleted()] = False
+    return live
+
+
+def _decoded(file: ScanFile, columns: Sequence[str], index: int, *, positions: bool) -> pa.Table:
+    rows = file.read(columns)
+    if positions or not columns:
+        rows = rows.append_column(FILE, pa.array(np.full(file.rows, index), pa.int64()))
+        rows = rows.append_column(POSITION, pa.array(np.arange(file.rows), pa.int64()))
+    return rows if file.file.vector is None else rows.filter(pa.array(_live(file)))
+
+
+def matching_files(snapshot: Snapshot, where: str) -> tuple[DataFile, ...]:
+    """The files of a snapshot that can hold a row for which ``where`` is true, in row order.
+
+    Raises:
+        QueryError: ``where`` is no predicate over the table's columns.
+    """
+    schema = table_schema(snapshot.metadata)
+    tree = check_expression(where, schema, "where", predicate=True)
+    return prune(snapshot.files, conjuncts(tree, schema, resolve=single_table(schema)), schema, snapshot.metadata)
+
+
+def find_rows(scan: Scan, where: str | None, columns: Sequence[str], *, positions: bool = False) -> pa.Table:
+    """The rows for which ``where`` is true, in row order and canonical types.
+
+    Args:
+        columns: which of the table's, in this order; may be empty with ``positions``.
+        positions: add ``__tv_file`` (int64, the index in ``scan.files``) and ``__tv_position`` (int64).
+
+    Raises:
+        QueryError: ``where`` is no predicate over the table's columns, or fails on a row.
+        VersionVacuumedError, CorruptionError: a file is gone or damaged.
+    """
+    with stream_rows(scan, where, columns, positions=positions) as reader:
+        return reader.read_all()
+
+
+def stream_rows(
+    scan: Scan,
+    where: str | None,
+    columns: Sequence[str],
+    *,
+    positions: bool = False,
+    batch_size: int = BATCH_ROWS,
+) -> pa.RecordBatchReader:
+    """As ``find_rows``, batch by batch in bounded memory; no batch is empty. ``where`` is checked before it returns."""
+    schema = pa.schema([scan.schema.field(name).with_nullable(True) for name in columns])
+    if positions:
+        schema = schema.append(pa.field(FILE, pa.int64())).append(pa.field(POSITION, pa.int64()))
+    chosen, needed = list(range(len(scan.files))), list(columns)
+    if where is not None:
+        tree = check_expression(where, scan.schema, "where", predicate=True)
+        parts = conjuncts(tree, scan.schema, resolve=single_table(scan.schema))
+        if parts:
+            kept = {
+                id(file) for file in prune([f.file for f in scan.files], parts, scan.schema, scan.snapshot.metadata)
+            }
+            chosen = [i for i in chosen if id(scan.files[i].file) in kept]
+        asked = expressions.columns_of(tree, scan.schema)
+        needed = [name for name in scan.schema.names if name in asked or name in columns]
+    batches = _batches(scan, runs(scan, chosen), needed, schema, where, batch_size)
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def _batches(
+    scan: Scan, parts: Sequence[Run], needed: Sequence[str], schema: pa.Schema, where: str | None, batch_size: int
+) -> Iterator[pa.RecordBatch]:
+    chosen = ", ".join(identifier(name) for name in schema.names)
+    condition = "" if where is None else f" WHERE ({where}\n)"
+    for run in parts:
+        with cursor() as connection, scan_errors(scan):
+            inner = _run_sql(connection, scan, run, needed, positions=FILE in schema.names)
+            result = connection.sql(f"SELECT {chosen} FROM ({inner}) AS {expressions.ROW_ALIAS}{condition}")
+            for batch in result.to_arrow_reader(batch_size):
+                if batch.num_rows:
+                    yield conform(batch, schema)
+
+
+def evaluate(rows: pa.Table, assignments: Mapping[str, str]) -> pa.Table:
+    """New values of columns: each expression over every row, in the rows' order, in whatever type it has.
+
+    Args:
+        assignments: column to expression over the columns of ``rows``.
+
+    Raises:
+        QueryError: an expression that DuckDB refuses, or that fails on a row.
+    """
+    for name, text in assignments.items():
+        check_expression(text, rows.schema, f"the expression for '{name}'")
+    chosen = ", ".join(f"({text}\n) AS {identifier(name)}" for name, text in assignments.items())
+    with cursor() as connection, query_errors("the expressions", rows.schema.names):
+        connection.register("__tv_rows", rows)
+        return connection.sql(f"SELECT {chosen} FROM __tv_rows AS {expressions.ROW_ALIAS}").to_arrow_table()
+
+
+def check_expression(text: str, schema: pa.Schema, what: str, *, predicate: bool = False) -> expressions.Tree:
+    """Make sure that a text is one expression over one row of a table, and nothing else.
+
+    Args:
+        text: DuckDB's SQL: no subqueries, aggregates, window functions or parameters, no functions that reach out
+            of the row.
+        what: how a message calls the text.
+        predicate: the result must be a boolean.
+
+    Returns:
+        The expression's parse tree.
+
+    Raises:
+        QueryError: it is not; the hint names columns where one is unknown.
+    """
+    if not isinstance(text, str):
+        raise QueryError(f"{what} must be a text, not {type(text).__name__}", hint='a DuckDB expression: "stars > 3"')
+    with cursor() as connection:
+        trees = [parse(connection, wrapper.format(text)) for wrapper in expressions.WRAPPERS]
+        tree = expressions.only_expression(trees, text, what)
+        expressions.refuse_outside(tree, f"{what} '{text}'")
+        source = f"({empty_sql(schema)}) AS {expressions.ROW_ALIAS}"
+        with query_errors(f"{what} '{text}'", schema.names):
+            # In a WHERE, DuckDB itself refuses aggregates and window functions.
+            bound = connection.sql(f"SELECT ({text}\n) AS v FROM {source} WHERE (({text}\n) IS NULL)")
+            kind = str(bound.types[0])
+    if predicate and kind != "BOOLEAN":
+        raise QueryError(
+            f"{what} '{text}' is not true or false but {kind}", hint='compare it with something: "stars > 3"'
+        )
+    return tree
+
+
+def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> Mapping[str, Any]:
+    """DuckDB's parse of SELECT statements, as json_serialize_sql gives it; its ``error`` says whether it could."""
+    rows = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+    return expressions.loads(rows[0][0])
+
+
+def token_starts(data: bytes) -> list[tuple[int, str]]:
+    """Where each token of a text begins (in bytes), and its kind."""
+    found = duckdb.tokenize(data.decode(errors="surrogatepass"))
+    return [(start, kind.name) for start, kind in found]
+
+
+def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Rows of DuckDB's in canonical types: the same values under the names that canonical lists and maps use."""
+    columns = [
+        array if array.type == field.type else array.cast(field.type)
+        for array, field in zip(batch.columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+@contextmanager
+def query_errors(what: str, columns: Sequence[str] = ()) -> Iterator[None]:
+    """Turn what DuckDB raises into our errors.
+
+    Raises:
+        QueryError: DuckDB refuses the SQL, or it fails on a row.
+        CorruptionError: a file cannot be read. StorageError: no memory or disk is left.
+    """
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
+    except (duckdb.OutOfMemoryException, duckdb.PermissionException) as error:
+        raise StorageError(f"DuckDB cannot run {what}: {expressions.first_line(str(error))}") from error
+    except (duckdb.FatalException, duckdb.InternalException) as error:
+        raise CorruptionError(f"DuckDB failed on {what}: {expressions.first_line(str(error))}") from error
+    except duckdb.Error as error:
+        raise expressions.refused(what, str(error), columns) from error
+
+
+@contextmanager
+def scan_errors(*scans: Scan) -> Iterator[None]:
+    """As ``query_errors``, and says which file of the scans is gone or damaged where that is why.
+
+    Raises:
+        VersionVacuumedError, CorruptionError: of files. QueryError, StorageError: as ``query_errors``.
+    """
+    try:
+        with query_errors("the query"):
+            yield
+    except (QueryError, CorruptionError) as error:
+        if not isinstance(error.__cause__, duckdb.IOException | duckdb.InvalidInputException | duckdb.FatalException):
+            raise
+        for scan in scans:
+            for file in scan.files:
+                if not Path(file.location).exists():
+                    name = scan.storage.root.name
+                    raise missing_file(name, scan.snapshot.version, file.file) from error
+                if file.location in str(error.__cause__):
+                    raise CorruptionError(f"{expressions.first_line(str(error))}", file=file.location) from error
+        raise

@@ -1,0 +1,215 @@
+"""The Polars door: a scan as a LazyFrame in row order, and rows found in it by key.
+
+Deleted rows are masked by one boolean column laid beside the files, which keeps the order and streams; partition
+columns are laid beside them in the same way. Polars refuses to lay columns of unequal height side by side, so a file
+whose row count is not what the log says is an error and never a shifted mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from tablever.errors import CorruptionError, StorageError, VersionVacuumedError
+from tablever.layout import nullable
+from tablever.scan import Positions, Scan, ScanFile
+
+ROW = "__tv_row"
+_KEEP = "__tv_keep"
+
+
+def to_frame(rows: pa.Table) -> pl.DataFrame:
+    """Arrow rows as a Polars frame, sharing memory where the types allow it."""
+    frame = pl.from_arrow(rows)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def to_arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    """A frame's columns that a schema names, in its order and types; nothing is cast but sizes of offsets."""
+    rows = frame.select(schema.names).to_arrow()
+    return pa.Table.from_arrays(
+        [_retyped(rows.column(field.name), field.type) for field in schema], schema=nullable(schema)
+    )
+
+
+def _retyped(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if column.type == kind:
+        return column
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid:  # over 2 GiB of text in one chunk: 32-bit offsets need smaller ones
+        halves = [part for chunk in column.chunks for part in (chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :])]
+        return pa.chunked_array([c for half in halves for c in _retyped(pa.chunked_array([half]), kind).chunks], kind)
+
+
+def polars_types(schema: pa.Schema) -> dict[str, pl.DataType]:
+    """The Polars type of each column."""
+    return dict(to_frame(schema.empty_table()).schema)
+
+
+def lazy(scan: Scan, columns: Sequence[str] | None = None) -> pl.LazyFrame:
+    """The live rows, in row order, with the table's columns or those named, in their order."""
+    wanted = list(scan.schema.names if columns is None else columns)
+    runs = [_run(scan, first, files, wanted) for first, files in _runs(scan)]
+    if not runs:
+        return pl.LazyFrame(schema={n: t for n, t in polars_types(scan.schema).items() if n in wanted}).select(wanted)
+    return pl.concat(runs) if len(runs) > 1 else runs[0]
+
+
+def collect(frame: pl.LazyFrame) -> pl.DataFrame:
+    """Run a frame in the streaming engine.
+
+    Raises:
+        CorruptionError: a file is damaged, or holds other rows than the log says.
+        StorageError: a file cannot be read.
+    """
+    with engine_errors():
+        return frame.collect(engine="streaming")
+
+
+@contextmanager
+def engine_errors() -> Iterator[None]:
+    """Polars' complaints about files, as errors of ours."""
+    try:
+        yield
+    except (pl.exceptions.ComputeError, pl.exceptions.ShapeError, pl.exceptions.SchemaError) as error:
+        raise CorruptionError(f"a data file is not what was committed: {error}") from error
+    except FileNotFoundError as error:
+        raise VersionVacuumedError(f"a data file of this version is gone: {error}") from error
+    except OSError as error:
+        raise StorageError(f"a data file cannot be read: {error}") from error
+
+
+def _runs(scan: Scan) -> Iterator[tuple[int, list[ScanFile]]]:
+    """Neighbours that one Polars scan can read together, with the index of the first."""
+    first = 0
+    for _, group in groupby(scan.files, key=lambda file: file.plain):
+        files = list(group)
+        yield first, files
+        first += len(files)
+
+
+def _run(scan: Scan, first: int, files: list[ScanFile], columns: list[str]) -> pl.LazyFrame:
+    stored = [name for name in columns if name not in scan.partition_columns]
+    beside = _beside(scan, first, files, columns)
+    parts = [_stored(scan, files, stored)] if stored else []
+    if beside.width:
+        parts.append(beside.lazy())
+    frame = pl.concat(parts, how="horizontal") if len(parts) > 1 else parts[0]
+    if _KEEP in beside.columns:
+        frame = frame.filter(pl.col(_KEEP))
+    return frame.select(columns)
+
+
+def _stored(scan: Scan, files: list[ScanFile], columns: list[str]) -> pl.LazyFrame:
+    if not files[0].plain:
+        return pl.concat([to_frame(file.read(columns)).lazy() for file in files])
+    types = polars_types(scan.schema)
+    return pl.scan_parquet(
+        [file.location for file in files],
+        schema={name: types[name] for name in columns},
+        missing_columns="insert",
+        extra_columns="ignore",
+        hive_partitioning=False,
+        glob=False,
+    )
+
+
+def _beside(scan: Scan, first: int, files: list[ScanFile], columns: list[str]) -> pl.DataFrame:
+    """Columns that no file holds: the partition columns wanted, and the mask of live rows where it is needed."""
+    counts = [file.rows for file in files]
+    series = []
+    partitioned = [name for name in columns if name in scan.partition_columns]
+    if partitioned:
+        index = np.repeat(np.arange(first, first + len(files)), counts)
+        for name in partitioned:
+            values = pl.Series(name, scan.partition_values(name))
+            series.append(values.gather(index))
+    if any(file.file.vector is not None for file in files):
+        keep = np.ones(sum(counts), np.bool_)
+        start = 0
+        for file in files:
+            keep[start + file.deleted()] = False
+            start += file.rows
+        series.append(pl.Series(_KEEP, keep))
+    return pl.DataFrame(series)
+
+
+def split_rows(scan: Scan, rows: Positions) -> dict[int, Positions]:
+    """Physical rows numbered through the scan, as positions within each file, ascending, by the file's index."""
+    ordered = np.sort(rows)
+    files = np.searchsorted(scan.offsets, ordered, side="right") - 1
+    return {int(i): ordered[files == i] - scan.offsets[i] for i in np.unique(files)}
+
+
+def live(scan: Scan, rows: Positions) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """For each physical row, numbered through the scan, whether no vector deletes it."""
+    alive = np.ones(len(rows), np.bool_)
+    if not scan.has_vectors or not len(rows):
+        return alive
+    files = np.searchsorted(scan.offsets, rows, side="right") - 1
+    for i in np.unique(files):
+        if scan.files[i].file.vector is not None:
+            here = files == i
+            alive[here] = ~np.isin(rows[here] - scan.offsets[i], scan.files[i].deleted(), assume_unique=False)
+    return alive
+
+
+def numbered(scan: Scan, columns: Sequence[str], keep: pl.Expr | None = None) -> pl.DataFrame:
+    """Live rows for which ``keep`` holds, in row order, with ``__tv_row``: the physical row, numbered in the scan.
+
+    ``keep`` may use stored columns and ``__tv_row``.
+    """
+    found = [_numbered_run(scan, first, files, list(columns), keep) for first, files in _runs(scan)]
+    if not found:
+        types = {n: t for n, t in polars_types(scan.schema).items() if n in columns}
+        return pl.DataFrame(schema={**types, ROW: pl.Int64()}).select([*columns, ROW])
+    frame = pl.concat(found)
+    return frame.filter(pl.Series(live(scan, frame[ROW].to_numpy())))
+
+
+def _numbered_run(
+    scan: Scan, first: int, files: list[ScanFile], columns: list[str], keep: pl.Expr | None
+) -> pl.DataFrame:
+    start = int(scan.offsets[first])
+    stored = [name for name in columns if name not in scan.partition_columns]
+    if stored:
+        frame = _stored(scan, files, stored).with_row_index(ROW, offset=start)
+        found = collect(frame if keep is None else frame.filter(keep))
+    else:
+        found = pl.DataFrame({ROW: np.arange(start, start + sum(file.rows for file in files))})
+        found = found if keep is None else found.filter(keep)
+    found = found.with_columns(pl.col(ROW).cast(pl.Int64))
+    for name in columns:
+        if name in scan.partition_columns:
+            index = np.searchsorted(scan.offsets, found[ROW].to_numpy(), side="right") - 1
+            found = found.with_columns(pl.Series(name, scan.partition_values(name)).gather(index))
+    return found.select([*columns, ROW])
+
+
+def find_keys(scan: Scan, keys: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Live rows whose key is among ``keys`` (its columns are the key's; no duplicates), as ``numbered`` gives them.
+
+    Key columns are matched by value; they hold no nulls.
+    """
+    stored = [name for name in keys.columns if name not in scan.partition_columns]
+    keep = pl.all_horizontal([pl.col(name).is_in(keys[name].unique().implode()) for name in stored]) if stored else None
+    wanted = [*dict.fromkeys([*keys.columns, *columns])]
+    found = numbered(scan, wanted, keep)
+    if len(keys.columns) > 1 or not stored:
+        found = found.join(keys, on=keys.columns, how="semi", maintain_order="left")
+    return found
+
+
+def batches(frame: pl.LazyFrame, batch_size: int) -> Iterator[pl.DataFrame]:
+    """Run a frame, giving its rows in order, ``batch_size`` at a time; no batch is empty. Errors as ``collect``."""
+    with engine_errors():
+        for batch in frame.collect_batches(chunk_size=batch_size, maintain_order=True, engine="streaming"):
+            if batch.height:
+                yield batch

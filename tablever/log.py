@@ -1,0 +1,395 @@
+"""The log of one table: which versions there are, when they were made, what they say, and their snapshots.
+
+A ``Log`` keeps what it has read, and every value it returns is frozen. Log entries never change, so all it has to
+watch is the head: whether the next entry is there, and whether the one it knows is still the same file (a table may
+be dropped and made anew at the same place).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from tablever.delta import commits, features, replay
+from tablever.delta.actions import Action, Add, Remove, build_actions, decode_entry
+from tablever.delta.listing import entry_name, entry_path
+from tablever.errors import (
+    CorruptionError,
+    InvalidInputError,
+    TagNotFoundError,
+    VersionNotFoundError,
+    VersionVacuumedError,
+)
+from tablever.logfiles import LogFiles, no_table
+from tablever.model import DataFile, Snapshot, Version
+from tablever.refs import AsOf, HashPrefix, Number, Ref, Relative, TagName, parse_ref
+from tablever.storage import Storage, local_root
+
+__all__ = ["Entry", "HasLog", "Log", "TableLike", "entry_path", "open_log"]
+
+KEPT_SNAPSHOTS = 16
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One log entry: its bytes as they lie on the disk, and its actions in their order."""
+
+    number: int
+    data: bytes
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True)
+class _Time:
+    milliseconds: int
+    from_file: bool
+
+
+@dataclass(frozen=True)
+class _Built:
+    state: replay.State
+    snapshot: Snapshot
+
+
+class _History:
+    """Versions in their order: each is told the rows of the one before, and of the files it removes."""
+
+    def __init__(self) -> None:
+        self.versions: dict[int, Version] = {}
+        self.newest = -1
+        self.rows: int | None = None
+        self.files: dict[replay.Identity, int] = {}
+
+    def note(self, version: Version, actions: list[Action]) -> None:
+        self.versions[version.number] = version
+        self.newest = version.number
+        self.rows = version.rows
+        for action in actions:
+            if isinstance(action, Remove):
+                self.files.pop(replay.identity(action.file), None)
+        for action in actions:
+            if isinstance(action, Add) and action.file.rows is not None:
+                self.files[replay.identity(action.file)] = action.file.rows
+
+
+class Log:
+    """A handle on one table's log; making one reads nothing.
+
+    Attributes:
+        storage: the table's folder.
+        uri: how the table was named.
+        name: the folder's name, for messages.
+    """
+
+    def __init__(self, storage: Storage, *, uri: str | None = None) -> None:
+        self.storage = storage
+        self.uri = uri if uri is not None else str(storage.root)
+        self.name = storage.root.name or str(storage.root)
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._files = LogFiles(self.storage, self.name)
+        self._head: _Built | None = None
+        self._snapshots: dict[int, _Built] = {}
+        self._times: dict[int, _Time] = {}
+        self._versions: dict[int, Version] = {}
+        self._history = _History()
+
+    def __repr__(self) -> str:
+        return f"Log({self.uri!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.storage, self.uri)
+
+    def head_number(self) -> int:
+        """The newest version's number, as the disk has it now. Raises TableNotFoundError."""
+        number = self._files.head_number()
+        if number is None:
+            self._forget()
+            number = self._files.head_number()
+        if number is None:
+            raise no_table(self.uri, self.storage.root)
+        return number
+
+    def head(self) -> Snapshot:
+        """The newest version, as the disk has it now; two looks at the disk where nothing changed.
+
+        Raises TableNotFoundError, CorruptionError, UnsupportedFeatureError.
+        """
+        number = self.head_number()
+        if self._head is None or self._head.snapshot.version != number:
+            self._head = self._load(number)
+        return self._head.snapshot
+
+    def snapshot(self, number: int) -> Snapshot:
+        """One version.
+
+        Raises:
+            TableNotFoundError: the table is gone.
+            VersionNotFoundError: the log has not come that far.
+            VersionVacuumedError: its log entries, and the checkpoints that held their content, were removed.
+            CorruptionError: an entry is missing, cut, or damaged; ``file`` names it.
+            UnsupportedFeatureError: the version needs a feature that we do not read.
+        """
+        self._check_number(number)
+        return self._load(number).snapshot
+
+    def entry(self, number: int) -> Entry:
+        """A version's log entry. Raises as ``snapshot``; other versions' entries play no part."""
+        self._check_number(number)
+        data = self._files.entry(number)
+        name = entry_name(number)
+        return Entry(number, data, tuple(build_actions(decode_entry(data, name=name), name=name)))
+
+    def version(self, number: int) -> Version:
+        """What the log says of one version; its rows from its snapshot where the entry does not say them.
+
+        A version of which only a checkpoint is left has the operation "unknown" and an empty commit hash.
+        Raises as ``snapshot``.
+        """
+        self._check_number(number)
+        found = self._versions.get(number)
+        if found is None:
+            found = self._versions[number] = self._describe(number)
+        return found
+
+    def versions(self) -> list[Version]:
+        """Every version whose log entry is there, oldest first.
+
+        Each entry is read once, and no checkpoint: counts that the entries of others do not tell are None here,
+        also where ``version`` finds them in a snapshot. Raises TableNotFoundError, and CorruptionError for an entry
+        that is damaged, or missing between others.
+        """
+        self.head_number()
+        with self._lock:
+            entries = self._files.relist().entries
+            missing = self._files.listing.missing(entries[0] - 1, entries[-1]) if entries else None
+            if missing is not None:
+                raise self._files.missing(missing)
+            for number in entries[bisect_right(entries, self._history.newest) :]:
+                self._extend(number)
+            return [self._history.versions[number] for number in entries]
+
+    def batch_digest(self, number: int) -> str | None:
+        """What a version's writer recorded of its batch's content; None where it recorded none."""
+        self._check_number(number)
+        digest = (commits.own_record(self._files.info(number)) or {}).get("batchDigest")
+        return digest if isinstance(digest, str) else None
+
+    def resolve(self, ref: Ref) -> int:
+        """The number of the version that a ref names, whether or not that version can still be read.
+
+        Raises RefError, VersionNotFoundError, TagNotFoundError, TableNotFoundError; CorruptionError where a damaged
+        entry is in the way of a time or a hash.
+        """
+        match parse_ref(ref):
+            case Number(number):
+                self._check_number(number)
+                return number
+            case Relative(back):
+                return self._before(self.head_number(), back, "latest")
+            case AsOf(time):
+                return self._as_of(time)
+            case TagName(name, back):
+                return self._before(self._tagged(name), back, name)
+            case HashPrefix(digits):
+                return self._hashed(digits)
+
+    # -- refs
+
+    def _before(self, number: int, back: int, name: str) -> int:
+        if back > number:
+            raise self._not_found(f"'{name}~{back}'")
+        return number - back
+
+    def _tagged(self, name: str) -> int:
+        """The version that a tag names: the place where tags come in."""
+        hint = "write 'latest' in lower case" if name.lower() == "latest" else "name the version by number or time"
+        raise TagNotFoundError(f"tag '{name}' not found in '{self.name}': it has no tags", hint=hint, tag=name)
+
+    def _as_of(self, time: datetime) -> int:
+        newest = self.head_number()
+        entries = self._files.relist().entries
+        oldest = entries[0] if entries else newest
+        sought = (time - commits.EPOCH) // timedelta(milliseconds=1)
+        first = self._time(oldest).milliseconds
+        if first > sought:
+            raise VersionNotFoundError(
+                f"no version at {time.isoformat()} in '{self.name}': "
+                f"its first, {oldest}, is of {commits.to_datetime(first).isoformat()}",
+                hint=f"tablever log {self.name}",
+                version=time,
+                oldest=oldest,
+                newest=newest,
+            )
+        while oldest < newest:
+            middle = (oldest + newest + 1) // 2
+            if self._time(middle).milliseconds <= sought:
+                oldest = middle
+            else:
+                newest = middle - 1
+        return oldest
+
+    def _hashed(self, digits: str) -> int:
+        for version in reversed(self.versions()):
+            if version.content_hash is not None and version.content_hash.startswith(digits):
+                return version.number
+        raise VersionNotFoundError(
+            f"version sha:{digits} not found in '{self.name}': no recorded content hash begins so",
+            hint=f"tablever log {self.name}",
+            version=f"sha:{digits}",
+        )
+
+    # -- snapshots and times
+
+    def _load(self, number: int) -> _Built:
+        built = self._snapshots.pop(number, None) or self._build(number)
+        self._snapshots[number] = built
+        for oldest in list(self._snapshots)[:-KEPT_SNAPSHOTS]:
+            self._snapshots.pop(oldest, None)
+        return built
+
+    def _build(self, number: int) -> _Built:
+        known = {each: built.state for each, built in list(self._snapshots.items())}
+        if self._head is not None:
+            known[self._head.snapshot.version] = self._head.state
+        state = self._files.state(number, known)
+        time = commits.to_datetime(self._time(number).milliseconds)
+        snapshot = replay.to_snapshot(state, number=number, timestamp=time, table=self.name)
+        features.check_readable(snapshot.protocol, snapshot.metadata)
+        return _Built(state, snapshot)
+
+    def _time(self, number: int) -> _Time:
+        """A version's time: as recorded, raised above its predecessor's.
+
+        Our own entries were made later than their predecessors; those of others make us look further back, to one
+        of ours or to the first that is there.
+        """
+        pending: list[tuple[int, _Time]] = []
+        floor: _Time | None = None
+        for each in range(number, -1, -1):
+            floor = self._times.get(each)
+            recorded = None if floor else self._files.recorded(each)
+            if floor is not None or (recorded is None and each != number):
+                break
+            if recorded is not None and recorded.time is not None:
+                pending.append((each, _Time(recorded.time, from_file=False)))
+            else:
+                pending.append((each, _Time(self._files.modified(each), from_file=True)))
+            if recorded is None or recorded.later:
+                break
+        for each, time in reversed(pending):
+            later = max(time.milliseconds, -(2**62) if floor is None else floor.milliseconds + 1)
+            self._times[each] = floor = _Time(later, time.from_file)
+        return self._times[number]
+
+    # -- the words for a version
+
+    def _describe(self, number: int) -> Version:
+        try:
+            data = self._files.entry(number)
+        except VersionVacuumedError:
+            return self._describe_checkpoint(number)
+        before = 0 if number == 0 else None
+        version, _ = self._parse(number, data, before, lambda file: self._rows(number - 1, file))
+        if version.rows is not None:
+            return version
+        try:
+            return replace(version, rows=self._load(number).snapshot.rows)
+        except VersionVacuumedError:
+            return version
+
+    def _describe_checkpoint(self, number: int) -> Version:
+        snapshot = self._load(number).snapshot
+        counts = commits.Counts()
+        version = commits.to_version(number, {}, counts, before=None, commit_hash="", timestamp=snapshot.timestamp)
+        return replace(version, rows=snapshot.rows, timestamp_from_file=True)
+
+    def _extend(self, number: int) -> None:
+        history = self._history
+        before = 0 if number == 0 else history.rows
+        rows_of: commits.RowsOf = lambda file: history.files.get(replay.identity(file))  # noqa: E731
+        history.note(*self._parse(number, self._files.entry(number), before, rows_of))
+
+    def _parse(
+        self, number: int, data: bytes, before: int | None, rows_of: commits.RowsOf
+    ) -> tuple[Version, list[Action]]:
+        """An entry's Version, and its actions where those had to be looked at: not for our own entries."""
+        values = decode_entry(data, name=entry_name(number))
+        info = commits.find_info(values)
+        record = commits.own_record(info)
+        actions = [] if record is not None else build_actions(values, name=entry_name(number))
+        counts = commits.own_counts(record) if record is not None else commits.foreign_counts(info, actions, rows_of)
+        self._files.note_time(number, info)
+        time = self._time(number)
+        version = commits.to_version(
+            number,
+            info,
+            counts,
+            before=before,
+            commit_hash=hashlib.sha256(data).hexdigest(),
+            timestamp=commits.to_datetime(time.milliseconds),
+        )
+        return (replace(version, timestamp_from_file=True) if time.from_file else version), actions
+
+    def _rows(self, before: int, file: DataFile) -> int | None:
+        """Rows of a file that a version removes, as the version before has it; None where that cannot be read."""
+        try:
+            found = self._load(before).state.index.get(replay.identity(file))
+        except (VersionVacuumedError, CorruptionError):
+            return None
+        return None if found is None else found.rows
+
+    def _check_number(self, number: int) -> None:
+        if not 0 <= number <= self.head_number():
+            raise self._not_found(str(number))
+
+    def _not_found(self, what: str) -> VersionNotFoundError:
+        newest = self.head_number()
+        oldest = min(self._files.listing.first_readable or 0, newest)
+        has = f"version {newest} only" if oldest == newest else f"versions {oldest} to {newest}"
+        return VersionNotFoundError(
+            f"version {what} not found in '{self.name}': the log has {has}",
+            hint=f"tablever log {self.name}",
+            version=what,
+            oldest=oldest,
+            newest=newest,
+        )
+
+
+class HasLog(Protocol):
+    """What holds a table's log: a Table."""
+
+    @property
+    def log(self) -> Log:
+        """The log."""
+
+
+TableLike = str | os.PathLike[str] | Log | HasLog
+
+
+def open_log(target: TableLike) -> Log:
+    """The log of a table that is given as a path, a ``file://`` URI, a Table, or a Log.
+
+    Raises TableNotFoundError, with what is there instead as the hint; UnsupportedFeatureError for object stores.
+    """
+    if isinstance(target, Log):
+        return target
+    if not isinstance(target, str | os.PathLike):
+        held = getattr(target, "log", None)
+        if isinstance(held, Log):
+            return held
+        raise InvalidInputError(f"a {type(target).__name__} is no table", hint="give a Table, a path or a URI")
+    log = Log(Storage(local_root(target)), uri=os.fspath(target))
+    log.head_number()
+    return log
+
+
+def _reopen(storage: Storage, uri: str) -> Log:
+    return Log(storage, uri=uri)

@@ -1,0 +1,259 @@
+"""What lies in one table's ``_delta_log``: entries, checkpoints, and the state of a version put together from them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tablever.delta import checkpoint, commits, replay
+from tablever.delta.actions import build_actions, decode_entry
+from tablever.delta.listing import (
+    LOG_FOLDER,
+    SIDECAR_FOLDER,
+    CheckpointFiles,
+    Listing,
+    entry_name,
+    entry_path,
+    parse_names,
+)
+from tablever.errors import CorruptionError, TableNotFoundError, VersionVacuumedError
+from tablever.storage import Storage
+
+FIRST_LINE = 4096
+# what one checkpoint costs to read, in log entries
+CHECKPOINT_COST = 32
+
+logger = logging.getLogger("tablever")
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The newest version that was seen, and what tells its entry from another of that name."""
+
+    number: int
+    fingerprint: tuple[int, ...] | None
+
+
+class LogFiles:
+    """One table's log folder. It remembers the last listing, and the times that entries record.
+
+    ``table`` is the table's name, for messages. Versions that cannot be read raise CorruptionError (an entry is
+    damaged, or missing between others) or VersionVacuumedError (it was removed with all before it).
+    """
+
+    def __init__(self, storage: Storage, table: str) -> None:
+        self.storage = storage
+        self.table = table
+        self.listing = Listing()
+        self._anchor: Anchor | None = None
+        self._digest: tuple[int, bytes] | None = None
+        self._recorded: dict[int, commits.Recorded] = {}
+
+    def relist(self) -> Listing:
+        """What the folder holds now."""
+        self.listing = parse_names(self.storage.list(LOG_FOLDER))
+        return self.listing
+
+    def head_number(self) -> int | None:
+        """The newest version on the disk now; None for an empty log, or where the log is another than before."""
+        anchor = self._anchor
+        if anchor is None:
+            return self._find_head()
+        if not self._unchanged(anchor):
+            return None
+        number = anchor.number
+        while (found := self.storage.fingerprint(entry_path(number + 1))) is not None:
+            number += 1
+            self._anchor = Anchor(number, found)
+        return number
+
+    def _find_head(self) -> int | None:
+        number = self.relist().head
+        if number is not None:
+            self._anchor = Anchor(number, self.storage.fingerprint(entry_path(number)))
+        return number
+
+    def _unchanged(self, anchor: Anchor) -> bool:
+        path = entry_path(anchor.number)
+        found = self.storage.fingerprint(path)
+        if found is None or found == anchor.fingerprint:
+            return found is not None
+        # a committer sets its entry's time just after making it: the same bytes are the same entry
+        if self._digest != (anchor.number, hashlib.sha256(self.storage.get(path)).digest()):
+            return False
+        self._anchor = Anchor(anchor.number, found)
+        return True
+
+    # -- entries
+
+    def entry(self, number: int) -> bytes:
+        """The bytes of a version's log entry."""
+        try:
+            return self.storage.get(entry_path(number))
+        except FileNotFoundError as error:
+            self.relist()
+            raise self._gone(number) from error
+
+    def values(self, number: int) -> list[dict[str, Any]]:
+        """The JSON objects of a version's log entry. Raises FileNotFoundError where it is gone."""
+        data = self.storage.get(entry_path(number))
+        values = decode_entry(data, name=entry_name(number))
+        self.note_time(number, commits.find_info(values))
+        if self._anchor is not None and self._anchor.number == number:
+            self._digest = (number, hashlib.sha256(data).digest())
+        return values
+
+    def info(self, number: int) -> Mapping[str, Any]:
+        """An entry's commitInfo, from its first line where that is all it takes."""
+        try:
+            start = self.storage.get_range(entry_path(number), 0, FIRST_LINE)
+        except FileNotFoundError as error:
+            self.relist()
+            raise self._gone(number) from error
+        line, end, _ = start.partition(b"\n")
+        if end and line.startswith(b'{"commitInfo":{') and line.rstrip().endswith(b"}}"):
+            return commits.find_info(decode_entry(line, name=entry_name(number)))
+        return commits.find_info(decode_entry(self.entry(number), name=entry_name(number)))
+
+    def note_time(self, number: int, info: Mapping[str, Any]) -> None:
+        """Remember the time that an entry, read elsewhere, records."""
+        self._recorded.setdefault(number, commits.recorded_time(info))
+
+    def recorded(self, number: int) -> commits.Recorded | None:
+        """What an entry says of its time; None where there is no such entry, or it is damaged."""
+        if number not in self._recorded:
+            try:
+                self._recorded[number] = commits.recorded_time(self.info(number))
+            except (CorruptionError, VersionVacuumedError):
+                return None
+        return self._recorded[number]
+
+    def modified(self, number: int) -> int:
+        """Milliseconds since 1970 at which a version's entry, or what is left of it, was last changed."""
+        left = [name for files in self.listing.checkpoints if files.number == number for name in files.names]
+        for name in (entry_name(number), *left):
+            try:
+                return int(self.storage.modified(f"{LOG_FOLDER}/{name}") * 1000)
+            except FileNotFoundError:
+                continue
+        raise self._gone(number)
+
+    # -- states
+
+    def state(self, number: int, known: Mapping[int, replay.State]) -> replay.State:
+        """The state of a version, from the newest usable checkpoint or known state at or before it."""
+        try:
+            return self._replay(number, known)
+        except FileNotFoundError:
+            # another tool cleaned the log while we read it, or the list of the folder is old
+            self.relist()
+        try:
+            return self._replay(number, {})
+        except FileNotFoundError as error:
+            raise self._unreadable(number) from error
+
+    def _replay(self, number: int, known: Mapping[int, replay.State]) -> replay.State:
+        base, state = self._base(number, known)
+        for each in range(base + 1, number + 1):
+            state = replay.apply(state, build_actions(self.values(each), name=entry_name(each)))
+        return state
+
+    def _base(self, number: int, known: Mapping[int, replay.State]) -> tuple[int, replay.State]:
+        newest = max((each for each in known if each <= number), default=-1)
+        near = newest >= 0 and number - newest <= CHECKPOINT_COST
+        for files in self.listing.checkpoints_before(number):
+            if near or files.number <= newest:
+                break
+            try:
+                return files.number, self._checkpoint(files)
+            except CorruptionError as error:
+                logger.warning("'%s': %s; reading what is older", self.table, error)
+        return newest, known[newest] if newest >= 0 else replay.State()
+
+    def _checkpoint(self, files: CheckpointFiles) -> replay.State:
+        parts = [checkpoint.parse_part(self.storage.get(f"{LOG_FOLDER}/{name}"), name=name) for name in files.names]
+        for sidecar in [Path(path).name for part in parts for path in part.sidecars]:
+            try:
+                data = self.storage.get(f"{SIDECAR_FOLDER}/{sidecar}")
+            except FileNotFoundError as error:
+                message = f"checkpoint '{files.names[0]}' cannot be read: its sidecar '{sidecar}' is missing"
+                raise CorruptionError(message, file=sidecar) from error
+            parts.append(checkpoint.parse_part(data, name=sidecar))
+        return checkpoint.to_state(parts, name=files.names[0])
+
+    # -- what to say where something is missing
+
+    def _unreadable(self, number: int) -> CorruptionError | VersionVacuumedError:
+        base, _ = self._base(number, {})
+        for files in self.listing.checkpoints_before(number)[:1]:
+            try:
+                if files.number > base:
+                    self._checkpoint(files)
+            except CorruptionError as error:
+                return error
+        missing = self.listing.missing(base, number)
+        if missing is None:
+            return self._gone(number)
+        later = any(files.number > number for files in self.listing.checkpoints)
+        entries = self.listing.entries
+        if later and (not entries or missing < entries[0]):
+            return self._vacuumed(number)
+        return self.missing(missing)
+
+    def _gone(self, number: int) -> CorruptionError | VersionVacuumedError:
+        entries = self.listing.entries
+        return self.missing(number) if entries and entries[0] < number else self._vacuumed(number)
+
+    def _vacuumed(self, number: int) -> VersionVacuumedError:
+        oldest = self.listing.first_readable
+        rest = "" if oldest is None else f"; the oldest version that can be read is {oldest}"
+        return VersionVacuumedError(
+            f"version {number} of '{self.table}' cannot be read: its log entry was removed{rest}",
+            hint="another tool cleaned the log: delta.logRetentionDuration says after how long",
+            version=number,
+            oldest=oldest,
+        )
+
+    def missing(self, number: int) -> CorruptionError:
+        """The error for a hole in the log."""
+        name = entry_name(number)
+        return CorruptionError(
+            f"log entry '{name}' of '{self.table}' is missing, and later ones are there",
+            hint=f"restore {LOG_FOLDER}/{name} from a copy of the table",
+            file=name,
+            last_good=number - 1 if number else None,
+        )
+
+
+def no_table(uri: str, root: Path) -> TableNotFoundError:
+    """The error for a place without a Delta table; its hint says which table may have been meant."""
+    if root.is_dir():
+        what = "has no log entries" if (root / LOG_FOLDER).is_dir() else f"is a folder without {LOG_FOLDER}"
+    else:
+        what = "is a file" if root.exists() else "does not exist"
+    meant = _meant(root)
+    hint = f"did you mean {' or '.join(meant)}?" if meant else f"make one: tablever create {uri} FILE"
+    return TableNotFoundError(f"no table at '{uri}': it {what}", hint=hint, uri=uri)
+
+
+def _meant(root: Path) -> list[str]:
+    """Tables near a place: the one around it, those in it, those beside it with a like name; three at most."""
+    for parent in root.parents:
+        if (parent / LOG_FOLDER).is_dir():
+            return [f"'{parent}'"]
+    inside = _tables(root)
+    if inside:
+        return [f"'{root / name}'" for name in inside[:3]]
+    return [f"'{root.parent / name}'" for name in difflib.get_close_matches(root.name, _tables(root.parent))]
+
+
+def _tables(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if (entry / LOG_FOLDER).is_dir())
+    except OSError:
+        return []

@@ -1,0 +1,103 @@
+"""The keyed plan: rows of a table that an input's keys meet, and what makes a key valid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from tablever.changes import duplicated
+from tablever.delta import stats
+from tablever.errors import DuplicateKeyError, InvalidKeyError
+from tablever.frames import find_keys
+from tablever.layout import physical_name, table_schema
+from tablever.log import Log
+from tablever.model import DataFile, Snapshot
+from tablever.scan import Scan, open_scan
+
+SHOWN_KEYS = 5
+
+
+def require_key(log: Log, head: Snapshot, verb: str) -> tuple[str, ...]:
+    """The table's key.
+
+    Raises:
+        InvalidKeyError: it has none.
+    """
+    if not head.metadata.key:
+        raise InvalidKeyError(
+            f"cannot {verb} by key: '{log.name}' has no key", hint="set one first: set_key(table, 'column')"
+        )
+    return head.metadata.key
+
+
+def check_keys(log: Log, rows: pl.DataFrame, key: Sequence[str]) -> None:
+    """Refuse rows whose keys are null or not unique.
+
+    Raises:
+        InvalidKeyError: a key column holds nulls; ``rows`` says where, at most five.
+        DuplicateKeyError: a key comes twice; ``keys`` holds up to five of them.
+    """
+    for name in key:
+        if rows[name].null_count():
+            at = rows[name].is_null().arg_true().head(SHOWN_KEYS).to_list()
+            raise InvalidKeyError(
+                f"key column '{name}' of '{log.name}' cannot hold nulls: {rows[name].null_count()} rows have one, "
+                f"first at row {', '.join(map(str, at))} (counted from 0)",
+                hint="drop or fill those rows",
+                column=name,
+                rows=at,
+            )
+    twice = duplicated(rows, key)
+    if twice.height:
+        keys = show_keys(twice)
+        raise DuplicateKeyError(
+            f"{twice.height} keys come more than once in the rows for '{log.name}': {_listed(keys, twice.height)}",
+            hint="keep one row of each key",
+            keys=keys,
+        )
+
+
+def refuse_existing(log: Log, head: Snapshot, keys: pl.DataFrame) -> None:
+    """Refuse to append keys that the table has.
+
+    Raises:
+        DuplicateKeyError: ``keys`` holds up to five of them.
+    """
+    known = find_keys(candidates(log, head, keys), keys, keys.columns)
+    if known.height:
+        shown = show_keys(known.select(keys.columns))
+        raise DuplicateKeyError(
+            f"'{log.name}' has {known.height} of these keys already: {_listed(shown, known.height)}",
+            hint="upsert replaces rows that are there",
+            keys=shown,
+        )
+
+
+def show_keys(keys: pl.DataFrame) -> list[object]:
+    """Up to five keys, for a message: values, or tuples of values."""
+    rows = keys.head(SHOWN_KEYS).rows()
+    return [row[0] if len(row) == 1 else row for row in rows]
+
+
+def _listed(keys: list[object], count: int) -> str:
+    return ", ".join(map(repr, keys)) + (", …" if count > len(keys) else "")
+
+
+def candidates(log: Log, head: Snapshot, keys: pl.DataFrame) -> Scan:
+    """The files that may hold any of the keys, by their statistics and partition values."""
+    return open_scan(log, head, prune(head, keys))
+
+
+def prune(head: Snapshot, keys: pl.DataFrame) -> tuple[DataFile, ...]:
+    """The files of a snapshot that may hold any of the keys (no nulls)."""
+    files = head.files
+    schema = table_schema(head.metadata)
+    for column in keys.columns:
+        if column in head.metadata.partition_columns:
+            continue
+        name = physical_name(head.metadata, column)
+        kind = schema.field(column).type
+        ordered = keys[column].unique().sort().to_list()
+        files = tuple(f for f in files if stats.overlaps(stats.bounds(f, name, kind), ordered))
+    return files

@@ -1,0 +1,190 @@
+"""The values that everything else passes around: frozen, without behaviour that touches a disk or a clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Version:
+    """One commit of a table.
+
+    Counts are net: an updated row counts once in each of ``rows_added``, ``rows_removed`` and ``rows_updated``,
+    so that ``rows`` is always the parent's rows plus added minus removed. A count that another writer did not
+    record, and that only a scan could tell, is None.
+
+    Attributes:
+        number: the Delta version.
+        timestamp: aware, UTC, never earlier than the parent's.
+        timestamp_from_file: True where the log entry carries no time, so that the log file's own was taken.
+        operation: create, append, upsert, update, delete, overwrite, restore, revert, set-key, …
+        commit_hash: SHA-256 (hex) of the bytes of the version's log entry.
+        parent: the number of the version before, None for the first.
+        metadata: what the committer attached, JSON values.
+    """
+
+    number: int
+    timestamp: datetime
+    operation: str
+    message: str | None
+    author: str | None
+    rows: int | None
+    rows_added: int | None
+    rows_removed: int | None
+    rows_updated: int | None
+    content_hash: str | None
+    commit_hash: str
+    parent: int | None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    timestamp_from_file: bool = False
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a reader and a writer of the table must understand (Delta protocol, "Protocol Evolution").
+
+    The feature sets are None below reader version 3 and writer version 7, where the numbers alone speak.
+    """
+
+    min_reader: int
+    min_writer: int
+    reader_features: frozenset[str] | None = None
+    writer_features: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """A table's schema and settings (Delta protocol, "Change Metadata")."""
+
+    id: str
+    schema_string: str
+    partition_columns: tuple[str, ...] = ()
+    configuration: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    name: str | None = None
+    description: str | None = None
+    created_time: int | None = None
+    format: Mapping[str, Any] = field(default_factory=lambda: {"provider": "parquet", "options": {}})
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key's columns in order, empty for a table without a key."""
+        text = self.configuration.get("tablever.key")
+        return tuple(json.loads(text)) if text else ()
+
+    @property
+    def constraints(self) -> dict[str, str]:
+        """CHECK constraints: name to Spark SQL expression."""
+        prefix = "delta.constraints."
+        return {k[len(prefix) :]: v for k, v in sorted(self.configuration.items()) if k.startswith(prefix)}
+
+    def flag(self, name: str) -> bool:
+        """Whether a boolean property is set to true."""
+        return self.configuration.get(name, "false").lower() == "true"
+
+
+@dataclass(frozen=True)
+class DeletionVector:
+    """Where the bitmap of a file's deleted row positions lies (Delta protocol, "Deletion Vector Descriptor")."""
+
+    storage_type: str
+    path_or_inline: str
+    size: int
+    cardinality: int
+    offset: int | None = None
+
+    @property
+    def id(self) -> str:
+        """What tells this vector from others of the same file (protocol: ``storageType pathOrInlineDv [@offset]``)."""
+        suffix = "" if self.offset is None else f"@{self.offset}"
+        return f"{self.storage_type}{self.path_or_inline}{suffix}"
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A logical file: a Parquet file, less the rows that its deletion vector names.
+
+    Attributes:
+        path: as the log has it, percent-encoded; relative to the table or absolute.
+        modification_time: milliseconds since 1970; our own commits set their commit's time, so that
+            ``(modification_time, path)`` is the order of insertion, with or without a checkpoint.
+        partition_values: by physical column name, as text; None is null.
+        stats: the JSON text as it stands in the log, or None.
+    """
+
+    path: str
+    size: int
+    modification_time: int
+    partition_values: Mapping[str, str | None] = field(default_factory=lambda: EMPTY)
+    stats: str | None = None
+    tags: Mapping[str, str | None] | None = None
+    vector: DeletionVector | None = None
+    base_row_id: int | None = None
+    default_row_commit_version: int | None = None
+    clustering_provider: str | None = None
+
+    @property
+    def identity(self) -> tuple[str, str | None]:
+        """What makes a logical file unique in a snapshot: the path and the vector's id."""
+        return (self.path, self.vector.id if self.vector else None)
+
+    @cached_property
+    def parsed_stats(self) -> Mapping[str, Any]:
+        """The statistics as JSON values, empty where there are none or they do not parse."""
+        try:
+            value = json.loads(self.stats) if self.stats else {}
+        except ValueError:
+            return EMPTY
+        return value if isinstance(value, dict) else EMPTY
+
+    @property
+    def physical_rows(self) -> int | None:
+        """Rows in the Parquet file, deleted ones included; None where the log does not say."""
+        rows = self.parsed_stats.get("numRecords")
+        return rows if isinstance(rows, int) else None
+
+    @property
+    def rows(self) -> int | None:
+        """Rows of the logical file; None where the log does not say."""
+        physical = self.physical_rows
+        if physical is None:
+            return None
+        return physical - (self.vector.cardinality if self.vector else 0)
+
+
+@dataclass(frozen=True)
+class ChangeFile:
+    """A file of change rows (Delta protocol, "Add CDC File")."""
+
+    path: str
+    size: int
+    partition_values: Mapping[str, str | None] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files, settings and transactions that make up one version.
+
+    ``files`` is in row order: by ``(modification_time, path)``.
+    """
+
+    version: int
+    timestamp: datetime
+    protocol: Protocol
+    metadata: Metadata
+    files: tuple[DataFile, ...]
+    transactions: Mapping[str, int] = field(default_factory=lambda: EMPTY)
+    domains: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+    @property
+    def rows(self) -> int | None:
+        """Rows of the version; None where a file's count is not in the log."""
+        counts = [file.rows for file in self.files]
+        return None if None in counts else sum(count for count in counts if count is not None)

@@ -1,0 +1,50 @@
+"""What every write takes besides its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, TypedDict
+
+from tablever.commit import Record
+from tablever.errors import InvalidInputError
+from tablever.log import Log
+from tablever.refs import Ref
+
+
+class CommitOptions(TypedDict, total=False):
+    """Keywords of every write.
+
+    Attributes:
+        message: why; shown in the log.
+        author: who; git's user or the system's by default.
+        metadata: JSON values kept with the version.
+        if_version: refuse with ConflictError unless this is the head.
+        batch_id: names the load: the same batch with the same content again returns the first load's Version and
+            commits nothing; with other content it is refused.
+    """
+
+    message: str | None
+    author: str | None
+    metadata: Mapping[str, Any] | None
+    if_version: Ref | None
+    batch_id: str | None
+
+
+def record(log: Log, options: CommitOptions, content: Hashable = None) -> Record:
+    """The options as a Record; ``content`` tells one batch's content from another's."""
+    for name in ("message", "author", "batch_id"):
+        value = options.get(name)
+        if value is not None and not isinstance(value, str):
+            raise InvalidInputError(f"{name} must be text, not {value!r}")
+    wanted = options.get("if_version")
+    batch = options.get("batch_id")
+    if batch == "":
+        raise InvalidInputError("batch_id must not be empty")
+    return Record(
+        message=options.get("message"),
+        author=options.get("author"),
+        metadata=options.get("metadata") or {},
+        if_version=None if wanted is None else log.resolve(wanted),
+        batch_id=batch,
+        batch_digest=None if batch is None else str(content),
+    )

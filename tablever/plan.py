@@ -1,0 +1,161 @@
+"""From the net of a change to what a commit says: files out, files in, change rows, counts.
+
+A version's change rows are written when what its files say by themselves would be wrong or wasteful to read: Delta's
+readers take a version's ``cdc`` files instead of its adds and removes, so where one is written it covers everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from tablever.changes import Net
+from tablever.datafiles import CHANGE_TYPE, Staging, write_changes, write_rows
+from tablever.deletions import Replacement, delete_positions, uses_vectors
+from tablever.frames import ROW, split_rows, to_arrow
+from tablever.layout import nullable, table_schema
+from tablever.model import ChangeFile, DataFile, Metadata, Protocol, Snapshot
+from tablever.scan import Scan
+
+MAX_DELETED_CHANGE_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a commit is to say. ``added`` and ``removed`` are logical files."""
+
+    operation: str
+    added: tuple[DataFile, ...] = ()
+    removed: tuple[DataFile, ...] = ()
+    changes: tuple[ChangeFile, ...] = ()
+    metadata: Metadata | None = None
+    protocol: Protocol | None = None
+    rows_added: int = 0
+    rows_removed: int = 0
+    rows_updated: int = 0
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def row_changes(
+    staging: Staging,
+    operation: str,
+    scan: Scan,
+    went: pl.DataFrame,
+    came: pa.Table,
+    net: Net,
+    *,
+    metadata: Metadata | None = None,
+    parameters: Mapping[str, str] | None = None,
+    origin: Hashable = None,
+) -> Proposal:
+    """Commit a net change row by row: vectors (or rewritten files) for what is gone, new files for what came.
+
+    ``went`` holds rows of the scan with ``__tv_row``; ``came`` the new rows in the table's columns and types, those
+    of ``metadata`` where the schema changes with it.
+    """
+    settings = metadata or scan.snapshot.metadata
+    gone = went[net.gone]
+    replaced = Replacement((), ())
+    if gone.height:
+        replaced = delete_positions(staging, scan, split_rows(scan, gone[ROW].to_numpy()))
+    added: tuple[DataFile, ...] = ()
+    if len(net.came):
+        source = None if origin is None else (origin, net.came.tobytes())
+        added = write_rows(staging, settings, came.take(pa.array(net.came)), origin=source)
+    return Proposal(
+        operation,
+        added=(*replaced.added, *added),
+        removed=replaced.removed,
+        changes=_change_files(staging, settings, went, came, net),
+        metadata=metadata,
+        rows_added=net.rows_added,
+        rows_removed=net.rows_removed,
+        rows_updated=net.rows_updated,
+        parameters=parameters or {},
+    )
+
+
+def feeds_changes(metadata: Metadata) -> bool:
+    """Whether the table keeps a change data feed."""
+    return metadata.flag("delta.enableChangeDataFeed")
+
+
+def _change_files(
+    staging: Staging, metadata: Metadata, went: pl.DataFrame, came: pa.Table, net: Net
+) -> tuple[ChangeFile, ...]:
+    if not feeds_changes(metadata) or not net.rows_removed:
+        return ()  # rows that only came are in the added files, and nowhere else
+    vectors_say_it = uses_vectors(metadata) and not net.rows_added
+    if vectors_say_it and net.rows_removed > MAX_DELETED_CHANGE_ROWS:
+        return ()
+    return write_changes(staging, metadata, change_rows(metadata, went, came, net))
+
+
+def change_rows(metadata: Metadata, went: pl.DataFrame, came: pa.Table, net: Net) -> pa.Table:
+    """A net change as change rows: deletes, then each update's images one after the other, then inserts.
+
+    Rows that went lack the columns that the change adds: those are null.
+    """
+    schema = table_schema(metadata)
+    old = to_arrow(_with_missing(went, schema), schema)
+    deletes = _typed(old.take(pa.array(net.deleted)), "delete")
+    images = pa.concat_tables(
+        [
+            _typed(old.take(pa.array(net.before)), "update_preimage"),
+            _typed(came.take(pa.array(net.after)), "update_postimage"),
+        ]
+    )
+    pairs = len(net.before)
+    interleaved = np.arange(2 * pairs).reshape(2, pairs).T.reshape(-1)
+    inserts = _typed(came.take(pa.array(net.inserted)), "insert")
+    return pa.concat_tables([deletes, images.take(pa.array(interleaved)), inserts])
+
+
+def _with_missing(frame: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
+    return frame.with_columns(pl.lit(None).alias(name) for name in schema.names if name not in frame.columns)
+
+
+def _typed(rows: pa.Table, change: str) -> pa.Table:
+    plain = pa.Table.from_arrays(rows.columns, schema=nullable(rows.schema))
+    return plain.append_column(CHANGE_TYPE, pa.array([change] * rows.num_rows, pa.string()))
+
+
+def whole_files(
+    staging: Staging,
+    operation: str,
+    head: Snapshot,
+    *,
+    removed: tuple[DataFile, ...],
+    added: tuple[DataFile, ...],
+    went: pl.DataFrame,
+    came: pl.DataFrame,
+    net: Net,
+    metadata: Metadata | None,
+) -> Proposal:
+    """Commit a change that swaps files: what they hold in common, row by row, is no change and is not counted.
+
+    Without updates the files say it: readers see rows go and come. Only where that would list rows that a restore
+    carries over are the net change rows written.
+    """
+    settings = metadata or head.metadata
+    carried = len(net.deleted) < went.height and operation != "overwrite"
+    files_say_it = not net.rows_updated and not carried
+    changes: tuple[ChangeFile, ...] = ()
+    if feeds_changes(settings) and feeds_changes(head.metadata) and not files_say_it and net:
+        schema = table_schema(settings)
+        arrived = to_arrow(_with_missing(came, schema), schema)
+        changes = write_changes(staging, settings, change_rows(settings, went, arrived, net))
+    return Proposal(
+        operation,
+        added=added,
+        removed=removed,
+        changes=changes,
+        metadata=metadata,
+        rows_added=net.rows_added,
+        rows_removed=net.rows_removed,
+        rows_updated=net.rows_updated,
+    )

@@ -1,0 +1,151 @@
+"""Time travel: any version's rows, as Arrow, as a Polars LazyFrame, or batch by batch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from tablever import engine, frames
+from tablever.errors import CorruptionError, InvalidInputError, SchemaMismatchError
+from tablever.log import Log, TableLike, open_log
+from tablever.refs import Ref
+from tablever.scan import Scan, open_scan
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def read_version(
+    table: TableLike, ref: Ref = "latest", *, columns: Sequence[str] | None = None, where: str | None = None
+) -> pa.Table:
+    """All rows of one version.
+
+    Args:
+        columns: which columns, in this order; all by default.
+        where: a DuckDB expression over the table's columns; rows for which it is true. Files and row groups whose
+            statistics exclude it are not read.
+
+    Returns:
+        A table in the columns' order and types at that version, without view types. Rows come in the order in
+        which they were added, the same at every read.
+
+    Raises:
+        TableNotFoundError, RefError, VersionNotFoundError, VersionVacuumedError: nothing to read there.
+        SchemaMismatchError: a column that the version does not have.
+        QueryError: ``where`` is no expression over the version's columns.
+        UnsupportedFeatureError, CorruptionError, StorageError: the table cannot be read right.
+
+    Example:
+        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}, {"id": 2, "stars": 3}], key="id")
+        >>> read_version(table, 0, columns=["stars"], where="id = 2").to_pylist()
+        [{'stars': 3}]
+    """
+    log = open_log(table)
+    scan = _scan(log, ref)
+    wanted = check_columns(log, scan, columns)
+    if where is not None:
+        return engine.find_rows(scan, where, wanted)
+    schema = pa.schema([scan.schema.field(name).with_nullable(True) for name in wanted])
+    rows = frames.to_arrow(frames.collect(frames.lazy(scan, wanted)), schema)
+    if rows.num_rows != scan.live_rows:
+        raise CorruptionError(
+            f"version {scan.snapshot.version} of '{log.name}' has {scan.live_rows} rows, its files gave {rows.num_rows}"
+        )
+    return rows
+
+
+def scan_version(table: TableLike, ref: Ref = "latest") -> pl.LazyFrame:
+    """One version as a Polars LazyFrame, which streams: nothing is read until it is collected.
+
+    The files are those of the version when it was called; later commits do not change it. Columns and rows come in
+    the order of ``read_version``.
+
+    Raises:
+        TableNotFoundError, RefError, VersionNotFoundError, VersionVacuumedError, UnsupportedFeatureError,
+        CorruptionError: as ``read_version``.
+
+    Example:
+        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}, {"id": 2, "stars": 3}], key="id")
+        >>> scan_version(table).select("stars").sum().collect().item()
+        8
+    """
+    return frames.lazy(_scan(open_log(table), ref))
+
+
+def iter_batches(
+    table: TableLike,
+    ref: Ref = "latest",
+    *,
+    batch_size: int = 65_536,
+    columns: Sequence[str] | None = None,
+    where: str | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """One version's rows in batches of ``batch_size`` rows (the last may be smaller), in bounded memory.
+
+    Arguments, order and errors are those of ``read_version``; the arguments are checked at the call, not at the
+    first batch.
+
+    Example:
+        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}, {"id": 2, "stars": 3}], key="id")
+        >>> [batch.num_rows for batch in iter_batches(table, batch_size=1)]
+        [1, 1]
+    """
+    if isinstance(batch_size, bool) or not batch_size >= 1:
+        raise InvalidInputError(f"batch_size must be a whole number of at least 1, not {batch_size!r}")
+    log = open_log(table)
+    scan = _scan(log, ref)
+    wanted = check_columns(log, scan, columns)
+    schema = pa.schema([scan.schema.field(name).with_nullable(True) for name in wanted])
+    if where is not None:
+        return _exact_batches(engine.stream_rows(scan, where, wanted), batch_size)
+    return (
+        frames.to_arrow(frame, schema).combine_chunks().to_batches()[0]
+        for frame in frames.batches(frames.lazy(scan, wanted), batch_size)
+    )
+
+
+def _exact_batches(reader: pa.RecordBatchReader, batch_size: int) -> Iterator[pa.RecordBatch]:
+    waiting: list[pa.RecordBatch] = []
+    held = 0
+    for batch in reader:
+        waiting.append(batch)
+        held += batch.num_rows
+        while held >= batch_size:
+            rows = pa.Table.from_batches(waiting)
+            yield rows.slice(0, batch_size).combine_chunks().to_batches()[0]
+            waiting = rows.slice(batch_size).to_batches()
+            held -= batch_size
+    if held:
+        yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+
+
+def _scan(log: Log, ref: Ref) -> Scan:
+    return open_scan(log, log.snapshot(log.resolve(ref)))
+
+
+def check_columns(log: Log, scan: Scan, columns: Sequence[str] | None) -> list[str]:
+    """The columns asked for, or all.
+
+    Raises:
+        SchemaMismatchError: a column is not in that version, is named twice, or none is named.
+    """
+    names = scan.schema.names
+    if columns is None:
+        return list(names)
+    if isinstance(columns, str):
+        raise InvalidInputError(f"columns must be a list of names, not the text {columns!r}", hint=f"[{columns!r}]")
+    wanted = list(columns)
+    for name in wanted:
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, 1)
+            raise SchemaMismatchError(
+                f"no column '{name}' in version {scan.snapshot.version} of '{log.name}': it has {', '.join(names)}",
+                hint=f"did you mean '{close[0]}'?" if close else None,
+                column=name,
+            )
+    if len(set(wanted)) < len(wanted) or not wanted:
+        raise SchemaMismatchError(f"columns must name each column once, and at least one: {wanted}")
+    return wanted

@@ -1,0 +1,199 @@
+"""What must be read to have a version's rows: files, where they lie, which of their rows live, and how to decode them.
+
+A file is *plain* when an engine reads it right by itself, by top-level column name. The rest (column mapping, INT96
+timestamps, widened or evolved types, paths that look like globs) is decoded apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tablever.decode import decode_file
+from tablever.delta import partitions, vectors
+from tablever.delta.actions import decode_path
+from tablever.errors import CorruptionError, UnsupportedFeatureError, VersionVacuumedError
+from tablever.layout import fingerprint, is_plain, physical_name, table_schema
+from tablever.log import Log
+from tablever.model import ChangeFile, DataFile, DeletionVector, Metadata, Snapshot
+from tablever.schema import extend_delta
+from tablever.storage import Storage
+
+GLOB_CHARACTERS = frozenset("*?[]{}")
+SCHEMA_TAG = "tablever.schema"
+
+Positions = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class ScanFile:
+    """One file of a scan.
+
+    Attributes:
+        location: absolute path on this machine.
+        rows: rows in the Parquet file, deleted ones included.
+        plain: whether Polars and DuckDB read it right by themselves.
+    """
+
+    storage: Storage
+    metadata: Metadata
+    file: DataFile
+    location: str
+    rows: int
+    plain: bool
+
+    def deleted(self) -> Positions:
+        """Positions of the deleted rows, ascending; empty where there is no vector."""
+        if self.file.vector is None:
+            return np.empty(0, np.int64)
+        return deleted_positions(self.storage, self.file.vector, self.rows)
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All physical rows, deleted ones included, in the table's columns (or those named) and types."""
+        wanted = table_schema(self.metadata).names if columns is None else columns
+        return decode_file(self.location, self.metadata, self.file.partition_values, wanted)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A version's rows, not read yet: files in row order."""
+
+    storage: Storage
+    snapshot: Snapshot
+    files: tuple[ScanFile, ...]
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The table's columns, in their order and canonical Arrow types."""
+        return table_schema(self.snapshot.metadata)
+
+    @property
+    def partition_columns(self) -> tuple[str, ...]:
+        """The columns that no file holds."""
+        return self.snapshot.metadata.partition_columns
+
+    @cached_property
+    def offsets(self) -> Positions:
+        """Where each file begins when physical rows are numbered through the scan; one more entry for the end."""
+        return np.concatenate([[0], np.cumsum([file.rows for file in self.files], dtype=np.int64)]).astype(np.int64)
+
+    def partition_values(self, column: str) -> pa.Array:
+        """A partition column's value in each file, typed, in the order of the files."""
+        name = physical_name(self.snapshot.metadata, column)
+        texts = [file.file.partition_values.get(name) for file in self.files]
+        return partitions.parse(texts, self.schema.field(column).type)
+
+    def partition_value(self, file: ScanFile, column: str) -> Any:
+        """One file's value of a partition column, as a Python value."""
+        return self.partition_values(column)[self.files.index(file)].as_py()
+
+    @cached_property
+    def has_vectors(self) -> bool:
+        """Whether any file has deleted rows."""
+        return any(file.file.vector is not None for file in self.files)
+
+    @property
+    def live_rows(self) -> int:
+        """Rows of the scan without the deleted ones."""
+        return sum(file.rows - (file.file.vector.cardinality if file.file.vector else 0) for file in self.files)
+
+
+def open_scan(log: Log, snapshot: Snapshot, files: Sequence[DataFile] | None = None) -> Scan:
+    """Prepare to read a snapshot, or some of its files, in row order.
+
+    Raises:
+        VersionVacuumedError: a file that is not ours, and whose footer must be read, is gone.
+        UnsupportedFeatureError: a file lies outside the table's folder.
+        CorruptionError: a footer cannot be read.
+    """
+    chosen = snapshot.files if files is None else files
+    return Scan(log.storage, snapshot, tuple(_scan_file(log, snapshot, file) for file in chosen))
+
+
+def change_scan(log: Log, snapshot: Snapshot, files: Sequence[ChangeFile], change_type: str) -> Scan:
+    """Prepare to read files of change rows: the table's columns, and the one that says what each row is."""
+    columns = table_schema(snapshot.metadata).append(pa.field(change_type, pa.string()))
+    schema_string = extend_delta(snapshot.metadata.schema_string, columns)
+    widened = replace(snapshot, metadata=replace(snapshot.metadata, schema_string=schema_string))
+    return open_scan(log, widened, [DataFile(f.path, f.size, 0, f.partition_values) for f in files])
+
+
+def _scan_file(log: Log, snapshot: Snapshot, file: DataFile) -> ScanFile:
+    location = locate(log.storage, file.path)
+    ours = (file.tags or {}).get(SCHEMA_TAG)
+    if ours is not None and file.physical_rows is not None and ours == fingerprint(snapshot.metadata):
+        return ScanFile(log.storage, snapshot.metadata, file, location, file.physical_rows, not _globs(location))
+    try:
+        footer = read_footer(location, file.size)
+    except FileNotFoundError as error:
+        raise missing_file(log.name, snapshot.version, file) from error
+    plain = not _globs(location) and is_plain(footer, snapshot.metadata)
+    return ScanFile(log.storage, snapshot.metadata, file, location, footer.num_rows, plain)
+
+
+def _globs(location: str) -> bool:
+    return not GLOB_CHARACTERS.isdisjoint(location)
+
+
+def missing_file(table: str, version: int, file: DataFile) -> VersionVacuumedError:
+    """The error for a version whose data file is gone."""
+    return VersionVacuumedError(
+        f"version {version} of '{table}' cannot be read: its file '{file.path}' is gone",
+        hint=f"another tool may have vacuumed the table; try a later version: tablever log {table}",
+        version=version,
+        file=file.path,
+    )
+
+
+def locate(storage: Storage, path: str) -> str:
+    """The absolute place of a path in the log.
+
+    Raises:
+        UnsupportedFeatureError: the path leads out of the table's folder: a table made by somebody else must not
+            make a reader open other files.
+    """
+    decoded = decode_path(path)
+    if urlsplit(path).scheme or decoded.startswith("/") or ".." in Path(decoded).parts:
+        raise UnsupportedFeatureError(
+            f"the log names a file outside the table's folder: '{path}'",
+            hint="shallow clones and absolute paths are not read; copy the data into the table",
+            feature="paths outside the table",
+            path=path,
+        )
+    return str(storage.path(decoded))
+
+
+@lru_cache(maxsize=512)
+def deleted_positions(storage: Storage, vector: DeletionVector, rows: int) -> Positions:
+    """The positions that a vector deletes, ascending.
+
+    Raises:
+        CorruptionError: the vector is damaged, or deletes rows past the file's end.
+    """
+    bitmap = vectors.load(storage, vector)
+    positions = np.fromiter(bitmap, np.int64, len(bitmap)) if len(bitmap) else np.empty(0, np.int64)
+    if len(positions) != vector.cardinality or (len(positions) and positions[-1] >= rows):
+        raise CorruptionError(
+            f"deletion vector '{vector.path_or_inline}' does not fit its file: it deletes {len(positions)} rows "
+            f"up to position {positions[-1] if len(positions) else 0}, the log says {vector.cardinality} of {rows}",
+            vector=vector.path_or_inline,
+        )
+    positions.setflags(write=False)
+    return positions
+
+
+@lru_cache(maxsize=8192)
+def read_footer(location: str, size: int) -> pq.FileMetaData:  # noqa: ARG001 - the size keeps the cache honest
+    """A Parquet file's footer; the size is part of the cache's key, since a path may be used again by others."""
+    try:
+        return pq.read_metadata(location)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise CorruptionError(f"'{location}' is not a readable Parquet file: {error}", file=location) from error

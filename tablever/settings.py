@@ -1,0 +1,139 @@
+"""Changes of a table's rules: its key, NOT NULL and CHECK constraints. Each is validated against every row first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Unpack
+
+import pyarrow as pa
+
+from tablever import constraints, merge
+from tablever.columns import check_key, with_not_null
+from tablever.commit import commit
+from tablever.creation import as_names, key_setting
+from tablever.datafiles import Staging
+from tablever.errors import AlreadyExistsError, InvalidInputError
+from tablever.fitting import check_not_null
+from tablever.frames import collect, lazy, to_arrow
+from tablever.layout import table_schema
+from tablever.log import Log, TableLike, open_log
+from tablever.model import Metadata, Snapshot, Version
+from tablever.options import CommitOptions, record
+from tablever.plan import Proposal
+from tablever.protocol import protocol_for
+from tablever.scan import open_scan
+from tablever.schema import extend_delta
+
+
+def set_key(table: TableLike, key: str | Sequence[str] | None, **options: Unpack[CommitOptions]) -> Version | None:
+    """Make columns the table's key: unique and not null, for the rows there are and all to come. None removes it.
+
+    This is also how a table made by another tool gets its key.
+
+    Raises:
+        InvalidKeyError: no such column, a type that cannot be a key, or nulls in it.
+        DuplicateKeyError: rows share a key.
+
+    Example:
+        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}])
+        >>> set_key(table, "id").operation
+        'set-key'
+    """
+    names = as_names(key, "key")
+    log = open_log(table)
+
+    def plan(head: Snapshot, _: Staging) -> Proposal | None:
+        if names == head.metadata.key:
+            return None
+        columns = table_schema(head.metadata)
+        check_key(columns, names or None)
+        if names:
+            merge.check_keys(log, collect(lazy(open_scan(log, head), names)), names)
+        kept = {k: v for k, v in head.metadata.configuration.items() if k != "tablever.key"}
+        metadata = replace(
+            head.metadata,
+            schema_string=extend_delta(head.metadata.schema_string, with_not_null(columns, names)),
+            configuration={**kept, **key_setting(names)},
+        )
+        return _settings_change("set-key", head, metadata)
+
+    return commit(log, plan, record(log, options, repr(names)))
+
+
+def set_not_null(table: TableLike, columns: str | Sequence[str], **options: Unpack[CommitOptions]) -> Version | None:
+    """Forbid nulls in columns, for the rows there are and all to come.
+
+    Raises:
+        SchemaMismatchError: no such column.
+        ConstraintError: a row has a null there.
+
+    Example:
+        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}])
+        >>> set_not_null(table, "stars").operation
+        'set-not-null'
+    """
+    names = as_names(columns, "columns")
+    log = open_log(table)
+
+    def plan(head: Snapshot, _: Staging) -> Proposal | None:
+        columns = table_schema(head.metadata)
+        target = with_not_null(columns, names)
+        if target.equals(columns):
+            return None
+        rows = collect(lazy(open_scan(log, head), names))
+        check_not_null(to_arrow(rows, _only(target, names)), target)
+        text = extend_delta(head.metadata.schema_string, with_not_null(columns, names))
+        return _settings_change("set-not-null", head, replace(head.metadata, schema_string=text))
+
+    return commit(log, plan, record(log, options, repr(names)))
+
+
+def add_constraint(table: TableLike, name: str, check: str, **options: Unpack[CommitOptions]) -> Version | None:
+    """Add a CHECK constraint: a Spark SQL expression that must be true of every row; null fails it.
+
+    Args:
+        name: letters, digits and underscores; kept in the table's ``delta.constraints.<name>``.
+
+    Raises:
+        AlreadyExistsError: another constraint has that name.
+        ConstraintError: a row breaks it; ``rows`` holds up to five.
+        UnsupportedFeatureError: an expression that cannot be translated to DuckDB faithfully.
+
+    Example:
+        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}])
+        >>> add_constraint(table, "stars_in_range", "stars BETWEEN 1 AND 5").operation
+        'add-constraint'
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise InvalidInputError(f"a constraint's name has letters, digits and underscores, not {name!r}")
+    log = open_log(table)
+
+    def plan(head: Snapshot, _: Staging) -> Proposal | None:
+        known = {k.lower(): v for k, v in head.metadata.constraints.items()}.get(name.lower())
+        if known == check:
+            return None
+        if known is not None:
+            raise AlreadyExistsError(f"'{log.name}' has a constraint '{name}' already: {known}", name=name)
+        metadata = replace(
+            head.metadata,
+            configuration={**head.metadata.configuration, f"delta.constraints.{name}": check},
+        )
+        _check_all(log, head, metadata)
+        return _settings_change("add-constraint", head, metadata)
+
+    return commit(log, plan, record(log, options, f"{name}\0{check}"))
+
+
+def _check_all(log: Log, head: Snapshot, metadata: Metadata) -> None:
+    columns = table_schema(head.metadata)
+    constraints.check_rows(to_arrow(collect(lazy(open_scan(log, head))), columns), metadata)
+
+
+def _only(columns: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    return pa.schema([columns.field(name) for name in names])
+
+
+def _settings_change(operation: str, head: Snapshot, metadata: Metadata) -> Proposal:
+    return Proposal(operation, metadata=metadata, protocol=protocol_for(head, metadata))

@@ -1,0 +1,238 @@
+"""Objects under a table's root: get, list, put if absent, durable write. Local disks; object stores come later.
+
+Durable means: the bytes and the directory entry are synced before the call returns. On Linux that is ``fsync`` of
+the file and of its directory.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+from urllib.parse import unquote, urlsplit
+
+from tablever.errors import StorageError, TableNotFoundError, UnsupportedFeatureError
+
+
+@contextmanager
+def storage_errors(doing: str) -> Iterator[None]:
+    """Turn what the operating system refuses into a StorageError that says what was being done."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: "free some space and run it again: the table is as it was",
+            errno.EROFS: "the file system is read-only",
+            errno.EACCES: "check the permissions of the folder",
+            errno.EPERM: "check the permissions of the folder",
+            errno.EMFILE: "raise the limit of open files (ulimit -n)",
+        }
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StorageError(
+            f"cannot {doing}: {reason}", hint=hints.get(error.errno or 0), reason=reason, errno=error.errno
+        ) from error
+
+
+def local_root(uri: str | os.PathLike[str]) -> Path:
+    """The absolute folder that a path or ``file://`` URI names; other schemes are refused by name."""
+    text = os.fspath(uri)
+    scheme = urlsplit(text).scheme if "://" in text else ""
+    if scheme == "file":
+        text = unquote(urlsplit(text).path)
+    elif scheme:
+        raise UnsupportedFeatureError(
+            f"cannot open '{text}': tables in object storage ({scheme}://) are not supported yet",
+            hint="copy the table to a local folder; it can be copied as it is",
+            feature=f"{scheme}://",
+        )
+    if "\0" in text or not text:
+        raise TableNotFoundError(f"no table at {text!r}: that is not a path", hint=None, uri=text)
+    return Path(text).expanduser().absolute()
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One table's folder. Paths are relative to it, with forward slashes, not percent-encoded."""
+
+    root: Path
+
+    def path(self, relative: str) -> Path:
+        """Where an object lies on the disk."""
+        return self.root / relative
+
+    def get(self, relative: str) -> bytes:
+        """All bytes of an object. Raises FileNotFoundError, StorageError."""
+        path = f"{self.root}/{relative}"
+        with storage_errors(f"read '{path}'"), open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a log is many
+            return file.readall()
+
+    def get_range(self, relative: str, start: int, length: int) -> bytes:
+        """``length`` bytes from ``start``. Raises FileNotFoundError, StorageError."""
+        path = f"{self.root}/{relative}"
+        with storage_errors(f"read '{path}'"), open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a log is many
+            file.seek(start)
+            return file.read(length)
+
+    def exists(self, relative: str) -> bool:
+        """Whether an object is there."""
+        return self.path(relative).exists()
+
+    def modified(self, relative: str) -> float:
+        """Seconds since 1970 at which the object was last changed. Raises FileNotFoundError."""
+        return self.path(relative).stat().st_mtime
+
+    def fingerprint(self, relative: str) -> tuple[int, ...] | None:
+        """What tells an object from one that took its name later, without reading it; None where there is none."""
+        path = f"{self.root}/{relative}"
+        try:
+            with storage_errors(f"look at '{path}'"):
+                found = os.stat(path)  # noqa: PTH116 - asked at every look at the head
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    def set_modified(self, relative: str, seconds: float) -> None:
+        """Set that time, for readers that take a version's time from its log file."""
+        with storage_errors(f"set the time of '{self.path(relative)}'"):
+            os.utime(self.path(relative), (seconds, seconds))
+
+    def list(self, folder: str) -> list[str]:
+        """Names (not paths) in a folder, sorted; empty where there is no such folder."""
+        try:
+            with storage_errors(f"list '{self.path(folder)}'"):
+                return sorted(os.listdir(self.path(folder)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def put_if_absent(self, relative: str, data: bytes) -> bool:
+        """Create an object durably, whole or not at all; False where one of that name is there already.
+
+        The bytes are synced under a temporary name, then linked to the final one: ``link(2)`` fails where the
+        name exists, so of two writers exactly one succeeds.
+        """
+        target = self.path(relative)
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        with storage_errors(f"write '{target}'"):
+            make_folder(target.parent)
+            try:
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                try:
+                    os.link(temporary, target)
+                except FileExistsError:
+                    return False
+            finally:
+                temporary.unlink(missing_ok=True)
+            sync_folder(target.parent)
+        return True
+
+    def put(self, relative: str, data: bytes) -> None:
+        """Write an object durably under a name that nobody else uses."""
+        with self.create(relative) as file:
+            file.write(data)
+
+    def create(self, relative: str) -> DurableFile:
+        """Open a new object for writing; it is synced when its ``with`` block ends, removed if that fails."""
+        return DurableFile(self.path(relative))
+
+    def remove(self, relative: str) -> None:
+        """Remove an object that may be gone already."""
+        with storage_errors(f"remove '{self.path(relative)}'"):
+            self.path(relative).unlink(missing_ok=True)
+
+
+class DurableFile:
+    """A file being written: counts and hashes its bytes, syncs file and folder at the end.
+
+    After the ``with`` block: ``size`` in bytes and ``sha256`` in hex.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self.closed = False
+        self._hash = hashlib.sha256()
+
+    def __enter__(self) -> Self:
+        with storage_errors(f"write '{self.path}'"):
+            make_folder(self.path.parent)
+            self._file: BinaryIO = self.path.open("xb")
+        return self
+
+    def write(self, data: bytes) -> int:
+        """Write all of some bytes; their number."""
+        with storage_errors(f"write '{self.path}'"):
+            view = memoryview(data)
+            self._file.write(view)
+        self._hash.update(view)
+        self.size += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self.size
+
+    def flush(self) -> None:
+        """Hand the bytes to the operating system; only the end of the ``with`` block syncs them."""
+        with storage_errors(f"write '{self.path}'"):
+            self._file.flush()
+
+    def writable(self) -> bool:
+        """True: what pyarrow asks of a file."""
+        return True
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes written so far, in hex."""
+        return self._hash.hexdigest()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.closed = True
+        try:
+            with storage_errors(f"write '{self.path}'"):
+                if kind is None:
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+        except BaseException:
+            kind = StorageError
+            raise
+        finally:
+            self._file.close()
+            if kind is not None:
+                self.path.unlink(missing_ok=True)
+        with storage_errors(f"write '{self.path}'"):
+            if kind is None:
+                sync_folder(self.path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents durably."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Sync a directory's entries. Windows has no such call and needs none: its journal orders the entries."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,222 @@
+"""Table: a small frozen handle with the verbs as methods, one line each, so that completion finds them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Unpack
+
+import pyarrow as pa
+
+from tablever import creation, read, settings, undo, write
+from tablever.incoming import Rows
+from tablever.layout import table_schema
+from tablever.log import Log, open_log
+from tablever.model import Version
+from tablever.options import CommitOptions
+from tablever.refs import Ref
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Table:
+    """A versioned table. Holds no version and no mood: every question names the version it is about."""
+
+    log: Log
+
+    @property
+    def uri(self) -> str:
+        """Where the table is."""
+        return self.log.uri
+
+    @property
+    def name(self) -> str:
+        """Its folder's name."""
+        return self.log.name
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The head's columns in canonical Arrow types; NOT NULL ones are not nullable."""
+        return table_schema(self.log.head().metadata)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The head's key columns; empty without a key."""
+        return self.log.head().metadata.key
+
+    @property
+    def partition_columns(self) -> tuple[str, ...]:
+        """The columns that the head is partitioned by."""
+        return self.log.head().metadata.partition_columns
+
+    @property
+    def constraints(self) -> dict[str, str]:
+        """The head's CHECK constraints: name to Spark SQL expression."""
+        return self.log.head().metadata.constraints
+
+    def __repr__(self) -> str:
+        return f"Table({self.uri!r})"
+
+    def append(self, rows: Rows, *, evolve: bool = False, **options: Unpack[CommitOptions]) -> Version | None:
+        """See ``tablever.append``."""
+        return write.append(self, rows, evolve=evolve, **options)
+
+    def upsert(self, rows: Rows, *, evolve: bool = False, **options: Unpack[CommitOptions]) -> Version | None:
+        """See ``tablever.upsert``."""
+        return write.upsert(self, rows, evolve=evolve, **options)
+
+    def update(self, assignments: Mapping[str, str], *, where: str, **options: Unpack[CommitOptions]) -> Version | None:
+        """See ``tablever.update``."""
+        return write.update(self, assignments, where=where, **options)
+
+    def delete(
+        self, *, where: str | None = None, keys: Rows | None = None, **options: Unpack[CommitOptions]
+    ) -> Version | None:
+        """See ``tablever.delete``."""
+        return write.delete(self, where=where, keys=keys, **options)
+
+    def overwrite(
+        self, rows: Rows, *, evolve: bool = False, replace_schema: bool = False, **options: Unpack[CommitOptions]
+    ) -> Version | None:
+        """See ``tablever.overwrite``."""
+        return write.overwrite(self, rows, evolve=evolve, replace_schema=replace_schema, **options)
+
+    def restore(self, ref: Ref, **options: Unpack[CommitOptions]) -> Version | None:
+        """See ``tablever.restore``."""
+        return undo.restore(self, ref, **options)
+
+    def revert(self, ref: Ref, **options: Unpack[CommitOptions]) -> Version | None:
+        """See ``tablever.revert``."""
+        return undo.revert(self, ref, **options)
+
+    def set_key(self, key: str | Sequence[str] | None, **options: Unpack[CommitOptions]) -> Version | None:
+        """See ``tablever.set_key``."""
+        return settings.set_key(self, key, **options)
+
+    def set_not_null(self, columns: str | Sequence[str], **options: Unpack[CommitOptions]) -> Version | None:
+        """See ``tablever.set_not_null``."""
+        return settings.set_not_null(self, columns, **options)
+
+    def add_constraint(self, name: str, check: str, **options: Unpack[CommitOptions]) -> Version | None:
+        """See ``tablever.add_constraint``."""
+        return settings.add_constraint(self, name, check, **options)
+
+    def versions(self) -> list[Version]:
+        """See ``tablever.list_versions``."""
+        return list_versions(self)
+
+    def version(self, ref: Ref = "latest") -> Version:
+        """See ``tablever.resolve_version``."""
+        return resolve_version(self, ref)
+
+    def read(self, ref: Ref = "latest", *, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
+        """See ``tablever.read_version``."""
+        return read.read_version(self, ref, columns=columns, where=where)
+
+    def scan(self, ref: Ref = "latest") -> pl.LazyFrame:
+        """See ``tablever.scan_version``."""
+        return read.scan_version(self, ref)
+
+    def batches(
+        self,
+        ref: Ref = "latest",
+        *,
+        batch_size: int = 65_536,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """See ``tablever.iter_batches``."""
+        return read.iter_batches(self, ref, batch_size=batch_size, columns=columns, where=where)
+
+
+def create_table(
+    uri: str | os.PathLike[str],
+    rows_or_schema: Rows | pa.Schema,
+    *,
+    key: str | Sequence[str] | None = None,
+    partition_by: str | Sequence[str] | None = None,
+    deletes: creation.Deletes = "merge-on-read",
+    storage_options: Mapping[str, str] | None = None,
+    **options: Unpack[CommitOptions],
+) -> Table:
+    """Create a table; the rows land in version 0.
+
+    Args:
+        uri: a folder, or ``file://`` URI, that holds no table yet.
+        rows_or_schema: the first rows, or an Arrow schema for a table without rows.
+        key: columns that identify a row: unique, never null.
+        partition_by: columns by whose values files are kept apart.
+        deletes: ``merge-on-read`` marks deleted rows beside the files; ``copy-on-write`` rewrites the files, for
+            readers that do not understand deletion vectors.
+
+    Raises:
+        AlreadyExistsError: a table is there.
+        InvalidKeyError, DuplicateKeyError, SchemaMismatchError, InvalidInputError: rows that cannot be stored so.
+        StorageError: the disk refused.
+
+    Example:
+        >>> create_table(folder / "reviews", [{"id": 1, "stars": 5}], key="id", message="first").key
+        ('id',)
+    """
+    return Table(
+        creation.create_log(
+            uri,
+            rows_or_schema,
+            key=key,
+            partition_by=partition_by,
+            deletes=deletes,
+            storage_options=storage_options,
+            options=options,
+        )
+    )
+
+
+def open_table(uri: str | os.PathLike[str], *, storage_options: Mapping[str, str] | None = None) -> Table:
+    """Open a Delta table, ours or not, as it is.
+
+    Raises:
+        TableNotFoundError: no Delta table there.
+        UnsupportedFeatureError, CorruptionError: there is one that cannot be read right.
+
+    Example:
+        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}])
+        >>> open_table(folder / "reviews").schema.names
+        ['id', 'stars']
+    """
+    if storage_options:
+        from tablever.errors import InvalidInputError
+
+        raise InvalidInputError("storage_options are for object stores, which are not supported yet")
+    log = open_log(uri)
+    log.head()
+    return Table(log)
+
+
+def list_versions(table: str | os.PathLike[str] | Table) -> list[Version]:
+    """The versions whose log entries are there, oldest first.
+
+    Example:
+        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}])
+        >>> [version.operation for version in list_versions(table)]
+        ['create']
+    """
+    return open_log(table).versions()
+
+
+def resolve_version(table: str | os.PathLike[str] | Table, ref: Ref = "latest") -> Version:
+    """The version that a ref names.
+
+    Raises:
+        RefError: the text is no ref.
+        VersionNotFoundError, TagNotFoundError, VersionVacuumedError: it names no version of this table.
+
+    Example:
+        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}])
+        >>> resolve_version(table, "latest").number
+        0
+    """
+    log = open_log(table)
+    return log.version(log.resolve(ref))

@@ -1,0 +1,372 @@
+"""Tables made by deltalake: opened as they are, read at every version, written to without raising their protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+
+import tablever as tv
+from tablever import errors
+from tests import reading
+from tests.model import Column, multiset
+
+SPECIAL = [
+    "plain",
+    "with space",
+    "a/b",
+    "100%",
+    "x=y",
+    "ünï",
+    "a:b",
+    "#tag",
+    "?",
+    "[x]",
+    "*",
+    "'q\"",
+    "a+b",
+    "日本",
+    "%2F",
+    None,
+]
+BASE = [{"id": n, "text": f"row {n}", "part": SPECIAL[n % len(SPECIAL)], "score": n / 2} for n in range(64)]
+
+
+def arrow(rows: list[dict[str, Any]]) -> pa.Table:
+    schema = pa.schema([("id", pa.int64()), ("text", pa.string()), ("part", pa.string()), ("score", pa.float64())])
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def plain(path: Path, **options: Any) -> None:
+    """Create, append, update, delete, merge, overwrite: all by deltalake."""
+    write_deltalake(path, arrow(BASE[:40]), **options)
+    write_deltalake(path, arrow(BASE[40:]), mode="append")
+    foreign = DeltaTable(path)
+    foreign.update(predicate="id < 5", updates={"text": "'updated'"})
+    foreign.delete("id % 7 = 0")
+    source = arrow([{"id": n, "text": "merged", "part": "x=y", "score": None} for n in (1, 2, 500)])
+    merge = DeltaTable(path).merge(source, "t.id = s.id", source_alias="s", target_alias="t")
+    merge.when_matched_update_all().when_not_matched_insert_all().execute()
+
+
+MADE: dict[str, Callable[[Path], None]] = {
+    "plain": plain,
+    "partitioned": lambda path: plain(path, partition_by=["part"]),
+    "change feed": lambda path: plain(path, configuration={"delta.enableChangeDataFeed": "true"}),
+    "partitioned, change feed": lambda path: plain(
+        path, partition_by=["part"], configuration={"delta.enableChangeDataFeed": "true"}
+    ),
+}
+
+
+def states(path: Path) -> dict[int, list[dict[str, Any]]]:
+    """Each version as deltalake reads it."""
+    return {n: reading.query_builder(path, n).to_pylist() for n in range(DeltaTable(path).version() + 1)}
+
+
+def assert_states(path: Path, expected: Mapping[int, list[dict[str, Any]]]) -> None:
+    """Each version, in each of our ways, is what is expected."""
+    for number, rows in expected.items():
+        found = tv.read_version(path, number)
+        columns = [Column(field.name, field.type) for field in found.schema]
+        for name, reader in reading.OURS.items():
+            reading.assert_rows(reader(path, number), columns, rows, f"version {number} through {name}")
+
+
+def agree(path: Path) -> None:
+    """deltalake and Polars read what we read, at every version."""
+    for number in range(DeltaTable(path).version() + 1):
+        found = tv.read_version(path, number)
+        columns = [Column(field.name, field.type) for field in found.schema]
+        for name, reader in reading.THEIRS.items():
+            reading.assert_rows(reader(path, number), columns, found.to_pylist(), f"version {number} through {name}")
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_every_version_of_a_foreign_table(tmp_path: Path, kind: str) -> None:
+    """Every version that deltalake wrote reads as deltalake reads it, special characters in partitions included."""
+    path = tmp_path / "t"
+    MADE[kind](path)
+    before = reading.contents(path)
+    expected = states(path)
+    assert_states(path, expected)
+    versions = tv.list_versions(path)
+    assert [version.number for version in versions] == list(expected)
+    assert all(version.operation and version.timestamp.tzinfo for version in versions)
+    assert reading.contents(path) == before, "reading wrote something"
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_the_protocol_is_left_alone(tmp_path: Path, kind: str) -> None:
+    """Every verb works on a foreign table, copying files rather than writing vectors, under its own protocol."""
+    path = tmp_path / "t"
+    MADE[kind](path)
+    protocol, expected = DeltaTable(path).protocol(), states(path)
+    tv.append(path, arrow([{"id": 900, "text": "ours", "part": "a/b", "score": 1.0}]))
+    tv.delete(path, where="id % 5 = 0")
+    tv.update(path, {"text": "'ours too'"}, where="id > 50")
+    tv.overwrite(path, arrow(BASE[:20]))
+    tv.restore(path, 4)
+    tv.revert(path, 4)
+    assert DeltaTable(path).protocol() == protocol
+    assert not list(path.rglob("*deletion_vector*"))
+    assert_states(path, expected)
+    agree(path)
+    columns = [Column(field.name, field.type) for field in tv.read_version(path).schema]
+    assert multiset(tv.read_version(path).to_pylist(), columns) == multiset(expected[3], columns), "4 was reverted"
+    for version in tv.list_versions(path)[5:]:
+        changes = tv.query(f"SELECT * FROM table_changes('t', {version.number}, {version.number})", tables={"t": path})
+        kinds = changes["_change_type"].to_pylist()
+        came = sum(kind in ("insert", "update_postimage") for kind in kinds)
+        went = sum(kind in ("delete", "update_preimage") for kind in kinds)
+        assert version.rows_added is not None
+        assert version.rows_removed is not None
+        assert came - went == version.rows_added - version.rows_removed
+
+
+def test_taking_turns(tmp_path: Path) -> None:
+    """deltalake and tablever commit in turns to one table: nothing is lost, every version stays as it was."""
+    path = tmp_path / "t"
+    plain(path)
+    expected = states(path)
+    for turn in range(4):
+        write_deltalake(
+            path, arrow([{"id": 1000 + turn, "text": "theirs", "part": None, "score": None}]), mode="append"
+        )
+        theirs = {"id": 1000 + turn, "text": "theirs", "part": None, "score": None}
+        expected[len(expected)] = [*expected[len(expected) - 1], theirs]
+        tv.append(path, arrow([{"id": 2000 + turn, "text": "ours", "part": "", "score": 0.5}]))
+        expected[len(expected)] = [
+            *expected[len(expected) - 1],
+            {"id": 2000 + turn, "text": "ours", "part": "", "score": 0.5},
+        ]
+        if turn == 1:
+            DeltaTable(path).create_checkpoint()
+        if turn == 2:
+            DeltaTable(path).delete("id = 2000")
+            expected[len(expected)] = [row for row in expected[len(expected) - 1] if row["id"] != 2000]
+    assert_states(path, expected)
+    agree(path)
+
+
+def test_a_handle_sees_foreign_commits(tmp_path: Path) -> None:
+    """A handle that is open finds what others committed since; an old version that it read stays what it was."""
+    path = tmp_path / "t"
+    plain(path)
+    table = tv.open_table(path)
+    before = tv.read_version(table, "latest")
+    write_deltalake(path, arrow(BASE[:3]), mode="append")
+    assert tv.read_version(table).num_rows == before.num_rows + 3
+    assert tv.read_version(table, 4).equals(before)
+    assert len(tv.list_versions(table)) == 6
+
+
+def test_set_key_adopts_a_foreign_table(tmp_path: Path) -> None:
+    """``set_key`` gives a foreign table a key, after looking at every row; upserts work from then on."""
+    path = tmp_path / "t"
+    plain(path)
+    protocol = DeltaTable(path).protocol()
+    with pytest.raises(errors.InvalidKeyError):
+        tv.upsert(path, arrow(BASE[:1]))
+    with pytest.raises(errors.InvalidKeyError):
+        tv.set_key(path, "part")
+    with pytest.raises(errors.DuplicateKeyError):
+        tv.set_key(path, "text")
+    assert DeltaTable(path).version() == 4
+    version = tv.set_key(path, "id")
+    assert version is not None
+    assert (version.number, version.rows_added, version.rows_removed) == (5, 0, 0)
+    assert tv.set_key(path, "id") is None
+    assert tv.upsert(path, arrow([{**BASE[1], "text": "up"}, {**BASE[1], "id": 7000}])) is not None
+    with pytest.raises(errors.DuplicateKeyError):
+        tv.append(path, arrow([{**BASE[1], "id": 7000}]))
+    after = DeltaTable(path).protocol()
+    assert after.min_reader_version == protocol.min_reader_version, "a reader needs no more than before"
+    agree(path)
+    write_deltalake(path, arrow([{**BASE[1], "id": 7001}]), mode="append")
+    assert tv.read_version(path, where="id = 7001").num_rows == 1
+
+
+def test_evolved_by_others(tmp_path: Path) -> None:
+    """Columns that deltalake added are null in older files; older versions keep their columns."""
+    path = tmp_path / "t"
+    plain(path)
+    write_deltalake(path, pa.table({"id": [1], "more": ["x"]}), mode="append", schema_mode="merge")
+    write_deltalake(path, pa.table({"other": [1.5]}), mode="overwrite", schema_mode="overwrite")
+    assert_states(path, states(path))
+    assert tv.read_version(path, 4).column_names == ["id", "text", "part", "score"]
+    assert tv.read_version(path, 5).column_names == ["id", "text", "part", "score", "more"]
+    assert tv.read_version(path, 6).column_names == ["other"]
+    tv.restore(path, 5)
+    agree(path)
+
+
+def test_checkpointed_and_cleaned_by_others(tmp_path: Path) -> None:
+    """Where a foreign log begins at a checkpoint, what is left reads, and its log lists what is left."""
+    path = tmp_path / "t"
+    plain(path)
+    expected = states(path)
+    DeltaTable(path, version=2).create_checkpoint()
+    for number in (0, 1):
+        (path / "_delta_log" / f"{number:020}.json").unlink()
+    assert_states(path, {number: expected[number] for number in (2, 3, 4)})
+    with pytest.raises((errors.VersionVacuumedError, errors.VersionNotFoundError)):
+        tv.read_version(path, 1)
+    assert tv.list_versions(path)[-1].number == 4
+    tv.delete(path, where="id = 1")
+    agree_from(path, 2)
+
+
+def agree_from(path: Path, first: int) -> None:
+    for number in range(first, DeltaTable(path).version() + 1):
+        found = tv.read_version(path, number)
+        columns = [Column(field.name, field.type) for field in found.schema]
+        reading.assert_rows(reading.query_builder(path, number), columns, found.to_pylist(), f"version {number}")
+
+
+def test_vacuumed_by_others(tmp_path: Path) -> None:
+    """A version whose files another tool vacuumed is said to be gone; it is never read in part."""
+    path = tmp_path / "t"
+    plain(path)
+    expected = states(path)
+    DeltaTable(path).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    head = DeltaTable(path).version()
+    assert_states(path, {head: expected[4]})
+    for number in range(4):
+        for reader in reading.OURS.values():
+            with pytest.raises(errors.VersionVacuumedError):
+                reader(path, number)
+
+
+def test_the_log_of_others(tmp_path: Path) -> None:
+    """A foreign log is told in our words: operations, times, authors and metadata where there are any, counts that
+    are known, and no guess where they are not.
+    """
+    path = tmp_path / "t"
+    write_deltalake(path, arrow(BASE[:3]), commit_properties=CommitProperties(custom_metadata={"run": "17"}))
+    write_deltalake(path, arrow(BASE[3:5]), mode="append")
+    DeltaTable(path).delete("id = 1")
+    versions = tv.list_versions(path)
+    assert [version.number for version in versions] == [0, 1, 2]
+    assert [version.rows for version in versions] == [3, 5, 4]
+    times = [version.timestamp for version in versions]
+    assert times == sorted(times)
+    for version in versions:
+        entry = (path / "_delta_log" / f"{version.number:020}.json").read_text().splitlines()
+        info = next(json.loads(line)["commitInfo"] for line in entry if "commitInfo" in line)
+        assert round(version.timestamp.timestamp() * 1000) == info["timestamp"]
+        assert version.content_hash is None
+
+
+def test_features_that_we_do_not_write_under(tmp_path: Path) -> None:
+    """A table with a writer feature that we do not know reads, and refuses every write by that feature's name."""
+    path = tmp_path / "t"
+    plain(path)
+    before = tv.read_version(path).num_rows
+    protocol = {
+        "minReaderVersion": 1,
+        "minWriterVersion": 7,
+        "writerFeatures": ["appendOnly", "invariants", "icebergCompatV2"],
+    }
+    (path / "_delta_log" / f"{5:020}.json").write_text(json.dumps({"protocol": protocol}) + "\n")
+    assert tv.read_version(path).num_rows == before
+    contents = reading.contents(path)
+    for write in (
+        lambda: tv.append(path, arrow(BASE[:1])),
+        lambda: tv.delete(path, where="true"),
+        lambda: tv.set_key(path, "id"),
+        lambda: tv.restore(path, 0),
+    ):
+        with pytest.raises(errors.UnsupportedFeatureError, match="icebergCompatV2") as caught:
+            write()
+        assert caught.value.feature == "icebergCompatV2"
+    assert reading.contents(path) == contents
+
+
+@pytest.mark.parametrize("feature", ["catalogManaged", "somethingNew"])
+def test_features_that_we_cannot_read(tmp_path: Path, feature: str) -> None:
+    """A table with a reader feature that we do not know is refused by that feature's name, never read wrongly."""
+    path = tmp_path / "t"
+    plain(path)
+    protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": [feature], "writerFeatures": [feature]}
+    (path / "_delta_log" / f"{5:020}.json").write_text(json.dumps({"protocol": protocol}) + "\n")
+    for reader in reading.OURS.values():
+        with pytest.raises(errors.UnsupportedFeatureError, match=feature):
+            reader(path, 5)
+    assert tv.read_version(path, 4).num_rows > 0, "earlier versions need nothing new"
+
+
+def test_append_only_tables(tmp_path: Path) -> None:
+    """A table that its owner made append-only takes appends and refuses to lose or change rows."""
+    path = tmp_path / "t"
+    write_deltalake(path, arrow(BASE[:3]), configuration={"delta.appendOnly": "true"})
+    assert tv.append(path, arrow(BASE[3:4])) is not None
+    contents = reading.contents(path)
+    for write in (
+        lambda: tv.delete(path, where="id = 1"),
+        lambda: tv.update(path, {"text": "'x'"}, where="true"),
+        lambda: tv.overwrite(path, arrow(BASE[:1])),
+        lambda: tv.restore(path, 0),
+    ):
+        with pytest.raises(errors.TableverError, match="append"):
+            write()
+    assert reading.contents(path) == contents
+
+
+def test_constraints_of_others(tmp_path: Path) -> None:
+    """CHECK constraints that deltalake set hold for our writes; a null fails a CHECK, and NOT NULL holds too."""
+    path = tmp_path / "t"
+    schema = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("score", pa.float64())])
+    write_deltalake(path, pa.table({"id": [1], "score": [0.5]}, schema=schema))
+    DeltaTable(path).alter.add_constraint({"positive": "score > 0"})
+    assert tv.append(path, [{"id": 2, "score": 1.0}]) is not None
+    contents = reading.contents(path)
+    for rows in ([{"id": 3, "score": -1.0}], [{"id": 3, "score": None}], [{"id": None, "score": 1.0}]):
+        with pytest.raises(errors.ConstraintError):
+            tv.append(path, rows)
+    with pytest.raises(errors.ConstraintError, match="positive"):
+        tv.update(path, {"score": "-score"}, where="id = 1")
+    assert reading.contents(path) == contents
+
+
+def test_paths_that_lead_out_of_the_table(tmp_path: Path) -> None:
+    """A log that names files elsewhere on the machine is refused: a table must not make its reader open them."""
+    path = tmp_path / "t"
+    secret = tmp_path / "secret.parquet"
+    pl.DataFrame({"id": [42]}).write_parquet(secret)
+    write_deltalake(path, pa.table({"id": [1]}))
+    for place in ("../secret.parquet", str(secret), f"file://{secret}", "%2E%2E/secret.parquet"):
+        add = {
+            "path": place,
+            "partitionValues": {},
+            "size": secret.stat().st_size,
+            "modificationTime": 1,
+            "dataChange": True,
+        }
+        (path / "_delta_log" / f"{1:020}.json").write_text(json.dumps({"add": add}) + "\n")
+        for reader in reading.OURS.values():
+            with pytest.raises(errors.UnsupportedFeatureError):
+                reader(path, 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["with space", "a%20b", "[glob]*?", "ünï", "{x}", "it's", 'q"q', "a=b", "a@b", "new\nline", "-dash", "x.delta"],
+)
+def test_a_folder_with_odd_characters(tmp_path: Path, name: str) -> None:
+    """The folder's own name, and those above it, may hold anything that a path can."""
+    path = tmp_path / name / name
+    tv.create_table(path, arrow(BASE), partition_by=["part"])
+    tv.delete(path, where="id = 3")
+    tv.append(path, arrow(BASE[:2]))
+    left = [row for row in BASE if row["id"] != 3]
+    assert_states(path, {0: BASE, 1: left, 2: left + BASE[:2]})
+    found = tv.query(f'SELECT count(*) AS n FROM "{name.replace(chr(34), chr(34) * 2)}"', root=tmp_path / name)
+    assert found["n"].to_pylist() == [65]
+    assert tv.query("SELECT count(*) AS n FROM t WHERE part IS NULL", tables={"t": path})["n"].to_pylist() == [4]

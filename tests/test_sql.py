@@ -1,0 +1,394 @@
+"""SQL sees each table at the version it names, reads only what it must, and writes to none."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import tablever as tv
+from tablever import statements
+from tablever.errors import QueryError, RefError, TableNotFoundError, VersionNotFoundError
+from tablever.sql import Session, connect
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two tables: ``orders`` with versions 0 to 3, and ``shop/Items``, one deeper."""
+    folder = tmp_path / "data"
+    orders = tv.create_table(folder / "orders", [{"id": i, "price": 10 * i} for i in range(1, 6)], key="id")
+    tv.append(orders, [{"id": 6, "price": 60}])
+    tv.delete(orders, where="id = 2")
+    tv.update(orders, {"price": "price + 1"}, where="id >= 5")
+    tv.create_table(folder / "shop" / "Items", [{"id": 1, "name": "lamp"}, {"id": 5, "name": "désk"}])
+    return folder
+
+
+@pytest.fixture
+def session(root: Path) -> Iterator[Session]:
+    with connect(root) as session:
+        yield session
+
+
+def prices(rows: pa.Table) -> dict[int, int]:
+    return dict(sorted(zip(rows["id"].to_pylist(), rows["price"].to_pylist(), strict=True)))
+
+
+FIRST = {1: 10, 2: 20, 3: 30, 4: 40, 5: 50}
+SECOND = {**FIRST, 6: 60}
+THIRD = {k: v for k, v in SECOND.items() if k != 2}
+HEAD = {**THIRD, 5: 51, 6: 61}
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT * FROM orders", HEAD),
+        ("FROM orders", HEAD),
+        ("TABLE orders", HEAD),
+        ("SELECT * FROM ORDERS", HEAD),
+        ('SELECT * FROM "orders"', HEAD),
+        ("SELECT * FROM orders AT (VERSION => 0)", FIRST),
+        ("SELECT * FROM orders AT (VERSION => '1')", SECOND),
+        ("SELECT * FROM orders AT (VERSION => -1)", HEAD),
+        ("SELECT * FROM orders AT (VERSION => -2)", THIRD),
+        ("SELECT * FROM orders AT (VERSION => 'latest')", HEAD),
+        ("SELECT * FROM orders AT (VERSION => 'latest~3')", FIRST),
+        ("SELECT * FROM orders AT (VERSION => 'latest' || '~' || 1 + 1)", SECOND),
+        ("SELECT * FROM orders AT (VERSION => 4 - 3)", SECOND),
+        ("SELECT * FROM orders at ( version /* which */ => 1 -- one\n)", SECOND),
+        ("SELECT * FROM orders AT (TIMESTAMP => '2999-01-01 00:00:00+00')", HEAD),
+        ("SELECT * FROM orders AT (TIMESTAMP => TIMESTAMPTZ '2999-01-01 00:00:00+00')", HEAD),
+        ("SELECT * FROM orders AT (TIMESTAMP => now())", HEAD),
+        ("SELECT o.* FROM orders o AT (VERSION => 0)", FIRST),
+        ("SELECT o.* FROM orders AT (VERSION => 0) o", FIRST),
+        ("SELECT o.* FROM orders AT (VERSION => 0) AS o WHERE o.id > 0", FIRST),
+        ("SELECT a AS id, b AS price FROM orders AS o(a, b) AT (VERSION => 0)", FIRST),
+        ("SELECT a AS id, b AS price FROM orders AT (VERSION => 0) AS o(a, b)", FIRST),
+        ("SELECT orders.id, orders.price FROM orders AT (VERSION => 0)", FIRST),
+        ("SELECT 'é😀' AS \"ü\", id, price FROM orders AT (VERSION => 0)", FIRST),
+        ("SELECT 'orders AT (VERSION => 9)' AS x, * FROM orders -- AT (VERSION => 9)\n", HEAD),
+        ("WITH o AS (SELECT * FROM orders AT (VERSION => 1)) SELECT * FROM o", SECOND),
+        ("WITH orders AS (SELECT * FROM orders AT (VERSION => 1)) SELECT * FROM orders", SECOND),
+        ("WITH orders AS (SELECT 1 AS id, 2 AS price) SELECT * FROM orders", {1: 2}),
+        ("WITH a AS (SELECT * FROM orders), b AS (SELECT * FROM a) SELECT * FROM b", HEAD),
+        ("SELECT * FROM (SELECT * FROM orders AT (VERSION => 0)) x", FIRST),
+        ("SELECT id, price FROM orders AT (VERSION => 0) EXCEPT SELECT id, price FROM orders AT (VERSION => 3)",
+         {2: 20, 5: 50}),
+        ("SELECT id, price FROM orders AT (VERSION => 0) WHERE id IN (SELECT id FROM orders) ORDER BY id",
+         {1: 10, 3: 30, 4: 40, 5: 50}),
+        ("SELECT a.id, b.price - a.price AS price FROM orders a AT (VERSION => 0) JOIN orders b USING (id) WHERE a.id > 3",
+         {4: 0, 5: 1}),
+        ("SELECT a.id, b.price FROM orders AT (VERSION => 2) a JOIN orders AT (VERSION => 3) b ON a.id = b.id"
+         " AND a.price <> b.price", {5: 51, 6: 61}),
+        ("SELECT a.id, a.price FROM orders AT (VERSION => 0) a ANTI JOIN orders b USING (id)", {2: 20}),
+        ("SELECT id, (SELECT max(price) FROM orders AT (VERSION => 0)) AS price FROM orders WHERE id = 1", {1: 50}),
+        ("SELECT o.id, o.price FROM orders o, LATERAL (SELECT 1 FROM orders p AT (VERSION => 0) WHERE p.id = o.id)",
+         {1: 10, 3: 30, 4: 40, 5: 51}),
+        ("WITH RECURSIVE r AS (SELECT 1 AS id, 1 AS price UNION ALL SELECT id + 1, 1 FROM r WHERE id < 3) FROM r",
+         {1: 1, 2: 1, 3: 1}),
+        ("SELECT i.id, o.price FROM orders o JOIN shop.items i USING (id)", {1: 10, 5: 51}),
+        ('SELECT i.id, o.price FROM orders o JOIN "shop/Items" i AT (VERSION => 0) USING (id)', {1: 10, 5: 51}),
+        ("SELECT Items.id, 0 AS price FROM shop.Items AT (VERSION => -1)", {1: 0, 5: 0}),
+        ("CREATE TABLE x AS SELECT * FROM orders AT (VERSION => 1); SELECT * FROM x", SECOND),
+        ("CREATE OR REPLACE TEMP TABLE x AS FROM orders AT (VERSION => 1) o; FROM x", SECOND),
+        ("CREATE VIEW x AS SELECT * FROM orders AT (VERSION => 1); SELECT * FROM x", SECOND),
+        ("CREATE VIEW x AS SELECT * FROM orders; SELECT * FROM x", HEAD),
+        ("CREATE TABLE x (id INT, price INT); INSERT INTO x SELECT * FROM orders AT (VERSION => 0); FROM x", FIRST),
+        ("CREATE TABLE x AS FROM orders; DELETE FROM x WHERE id NOT IN (SELECT id FROM orders AT (VERSION => 0)); FROM x",
+         {k: v for k, v in HEAD.items() if k != 6}),
+        ("CREATE MACRO priced(p) AS TABLE SELECT * FROM orders WHERE price = p; FROM priced(51)", {5: 51}),
+        ("PREPARE p AS SELECT * FROM orders AT (VERSION => 0); EXECUTE p", FIRST),
+        ("UNPIVOT (SELECT id, price FROM orders AT (VERSION => 0)) ON price INTO NAME n VALUE price", FIRST),
+        ("SELECT 1;; SELECT * FROM orders;", HEAD),
+        ("SELECT id, price FROM orders TABLESAMPLE 100%", HEAD),
+    ],
+)
+def test_tables_stand_wherever_a_table_can(root: Path, sql: str, expected: dict[int, int]) -> None:
+    """Every way to write a table or a version of it gives that version's rows."""
+    assert prices(tv.query(sql, root=root)) == expected
+
+
+@pytest.mark.parametrize("pivot", ["orders", "orders AT (VERSION => 3)", "orders o AT (VERSION => 'latest')"])
+def test_pivots(root: Path, pivot: str) -> None:
+    """PIVOT, which DuckDB gives no tree for, reads versions as well."""
+    rows = tv.query(f"PIVOT {pivot} ON id USING sum(price) GROUP BY ALL", root=root) if False else tv.query(
+        f"SELECT * FROM (PIVOT {pivot} ON id IN (1, 5) USING sum(price))", root=root
+    )
+    assert rows.to_pylist() == [{"1": 10, "5": 51}]
+
+
+def test_copies_are_written_outside_tables_only(root: Path, tmp_path: Path) -> None:
+    """COPY … TO writes files of a version, but not into a table's folder."""
+    out = tmp_path / "out.parquet"
+    tv.query(f"COPY (SELECT * FROM orders AT (VERSION => 0)) TO '{out}'", root=root)
+    assert prices(pl.read_parquet(out).to_arrow()) == FIRST
+    tv.query(f"COPY orders TO '{out}'", root=root)
+    assert prices(pl.read_parquet(out).to_arrow()) == HEAD
+    assert prices(tv.query(f"SELECT * FROM '{out}'", root=root)) == HEAD
+    with pytest.raises(QueryError, match="it lies in the versioned table"):
+        tv.query(f"COPY (SELECT 1) TO '{root}/orders/part.parquet'", root=root)
+    assert not (root / "orders" / "part.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO orders VALUES (1, 2)",
+        "INSERT OR REPLACE INTO orders SELECT 1, 2",
+        "WITH a AS (SELECT 1, 2) INSERT INTO orders FROM a",
+        "UPDATE orders SET price = 1",
+        "DELETE FROM orders",
+        "TRUNCATE orders",
+        "DROP TABLE orders",
+        "DROP VIEW IF EXISTS Orders",
+        "ALTER TABLE orders ADD COLUMN x INT",
+        "CREATE TABLE orders (id INT)",
+        "CREATE OR REPLACE TEMP VIEW orders AS SELECT 1",
+        "CREATE TABLE IF NOT EXISTS \"orders\" AS SELECT 1",
+        "MERGE INTO orders USING (SELECT 1 AS id) s ON orders.id = s.id WHEN MATCHED THEN DELETE",
+        "COPY orders FROM 'x.csv'",
+        "EXPLAIN ANALYZE DELETE FROM orders",
+        "INSERT INTO shop.Items VALUES (1, 'x')",
+        "DELETE FROM \"shop/Items\"",
+        "SELECT 1; DELETE FROM orders",
+    ],
+)
+def test_versioned_tables_are_read_only(root: Path, statement: str) -> None:
+    """SQL that would write, make or drop a versioned table is refused, with the verb that does it."""
+    with pytest.raises(QueryError, match="SQL only reads versioned tables") as caught:
+        tv.query(statement, root=root)
+    assert caught.value.hint
+    assert prices(tv.query("FROM orders", root=root)) == HEAD
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind", "words", "hint"),
+    [
+        ("SELECT * FROM order", QueryError, "syntax error", None),
+        ("SELECT * FROM ordres", QueryError, "no table 'ordres'", "did you mean 'orders'?"),
+        ("SELECT * FROM ordres AT (VERSION => 0)", QueryError, "there are orders, shop/Items", "did you mean 'orders'?"),
+        ("SELECT pric FROM orders", QueryError, '"pric" not found', "did you mean 'price'?"),
+        ("SELEC 1", QueryError, "syntax error", None),
+        ("SELECT * FROM orders AT (VERSION => 42)", VersionNotFoundError, "version 42 not found", "tablever log orders"),
+        ("SELECT * FROM orders AT (VERSION => 'no such')", RefError, "no such", None),
+        ("SELECT * FROM orders AT (VERSION => NULL)", QueryError, "NULL is no version", None),
+        ("SELECT * FROM orders AT (VERSION => 1.5)", QueryError, "names no version", None),
+        ("SELECT * FROM orders AT (VERSION => true)", QueryError, "names no version", None),
+        ("SELECT * FROM orders AT (VERSION => id)", QueryError, "only a constant", None),
+        ("SELECT * FROM orders AT (VERSION => (SELECT 1))", QueryError, "a subquery", None),
+        ("SELECT * FROM orders AT (VERSION => ?)", QueryError, "a parameter", None),
+        ("SELECT * FROM orders AT (VERSION => getenv('X'))", QueryError, "getenv", None),
+        ("SELECT * FROM orders AT (VERSION => now())", QueryError, "names a time", None),
+        ("SELECT * FROM orders AT (TIMESTAMP => '2026-01-01 00:00:00')", QueryError, "no time zone", None),
+        ("SELECT * FROM orders AT (TIMESTAMP => TIMESTAMP '2026-01-01 00:00:00')", QueryError, "names no version", None),
+        ("SELECT * FROM orders AT (TIMESTAMP => 3)", QueryError, "that is no time", None),
+        ("SELECT * FROM orders AT (TIMESTAMP => 'yesterday')", QueryError, "that is no time", None),
+        ("SELECT * FROM orders AT (TIMESTAMP => '1999-01-01 00:00:00+00')", VersionNotFoundError, "", None),
+        ("CREATE TABLE x AS SELECT 1; SELECT * FROM x AT (VERSION => 0)", QueryError, "no versioned table", None),
+        ("WITH c AS (SELECT 1) SELECT * FROM c AT (VERSION => 0)", QueryError, "no table 'c'", None),
+        ("SELECT * FROM table_versions('nope')", QueryError, "no table 'nope'", None),
+        ("SELECT * FROM table_changes('orders', 1)", QueryError, "it takes 3 arguments", None),
+        ("SELECT * FROM table_changes('orders', 2, 1)", QueryError, "version 2 comes after 1", None),
+        ("SELECT * FROM table_changes('orders', 0, 42)", VersionNotFoundError, "42", None),
+        ("SELECT CAST('x' AS INTEGER) FROM orders", QueryError, "Could not convert", None),
+        ("SELECT * FROM '../orders'", QueryError, "", None),
+        ("SELECT * FROM _delta_log", QueryError, "no table", None),
+    ],
+)
+def test_refused(root: Path, sql: str, kind: type[Exception], words: str, hint: str | None) -> None:
+    """What cannot be run is refused in one line that says why; the nearest name is offered."""
+    with pytest.raises(kind) as caught:
+        tv.query(sql, root=root)
+    assert words in str(caught.value)
+    assert "LINE 1" not in str(caught.value)
+    if hint is not None:
+        assert caught.value.hint == hint  # type: ignore[attr-defined]
+
+
+def test_a_session_follows_the_head(root: Path, session: Session) -> None:
+    """Tables and views over them show what was committed since; what AT named stays."""
+    session.sql("CREATE VIEW v AS SELECT * FROM orders; CREATE VIEW old AS SELECT * FROM orders AT (VERSION => 'latest')")
+    before = session.sql("SELECT count(*) FROM v")
+    assert before.fetchall() == [(5,)]
+    tv.append(root / "orders", [{"id": 7, "price": 70}])
+    assert session.sql("SELECT count(*) FROM v").fetchall() == [(6,)]
+    assert session.sql("SELECT count(*) FROM orders").fetchall() == [(6,)]
+    assert session.sql("SELECT count(*) FROM old").fetchall() == [(5,)]
+    assert before.fetchall() == [(5,)]
+
+
+def test_a_table_made_while_the_session_runs_is_seen(root: Path, session: Session) -> None:
+    """Tables are looked for at each statement."""
+    with pytest.raises(QueryError):
+        session.sql("FROM later")
+    tv.create_table(root / "later", [{"a": 1}])
+    assert session.sql("FROM later").fetchall() == [(1,)]
+
+
+def test_what_the_session_makes_shadows_nothing_and_is_shown(session: Session) -> None:
+    """SHOW TABLES lists versioned tables and the session's own, none of ours."""
+    session.sql("CREATE TABLE mine AS SELECT * FROM orders AT (VERSION => 0) WHERE id = 1")
+    names = {name for (name,) in session.sql("SHOW TABLES").fetchall()}
+    assert names == {"mine", "orders", "shop/Items"}
+    assert session.sql("SELECT * FROM mine").fetchall() == [(1, 10)]
+    assert session.tables() == ["orders", "shop/Items"]
+
+
+def test_results_come_in_every_form(session: Session) -> None:
+    """Arrow, Polars, pandas, tuples, and batches hold the same rows; times need no extra library."""
+    result = session.sql("SELECT id, TIMESTAMPTZ '2026-01-01 00:00:00+00' AS t FROM orders ORDER BY id LIMIT 2")
+    moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    assert result.columns == ["id", "t"]
+    assert result.fetchall() == [(1, moment), (3, moment)]
+    assert result.fetchone() == (1, moment)
+    assert result.pl()["id"].to_list() == [1, 3]
+    assert result.df()["id"].tolist() == [1, 3]
+    assert pa.table(result)["id"].to_pylist() == [1, 3]
+    assert session.sql("FROM orders").to_arrow_reader().read_all().num_rows == 5
+    assert "price" in repr(session.sql("FROM orders"))
+    assert session.sql("CREATE TABLE nothing (a INT)").fetchall() == []
+    assert session.execute("SELECT 1").fetchone() == (1,)
+    assert session.sql("SELECT 1 WHERE false").fetchone() is None
+
+
+def test_frames_can_be_joined(session: Session) -> None:
+    """A registered frame is a relation; it cannot take a versioned table's name, and no variable is read unasked."""
+    session.register("mine", pa.table({"id": [1]}))
+    assert session.sql("SELECT price FROM orders JOIN mine USING (id)").fetchall() == [(10,)]
+    with pytest.raises(QueryError):
+        session.register("orders", pa.table({"id": [1]}))
+    secret = pa.table({"id": [1]})
+    with pytest.raises(QueryError, match="no table 'secret'"):
+        session.sql("FROM secret")
+    assert secret.num_rows == 1
+
+
+def test_tables_are_given_by_name(root: Path, tmp_path: Path) -> None:
+    """``tables`` names tables wherever they lie, beside those below the root."""
+    table = tv.open_table(root / "orders")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert prices(tv.query("FROM t", root=empty, tables={"t": table})) == HEAD
+    assert prices(tv.query("FROM T AT (VERSION => 0)", root=empty, tables={"t": root / "orders"})) == FIRST
+    assert prices(tv.query("FROM a.b AT (VERSION => 0)", root=empty, tables={"a.b": table})) == FIRST
+    with pytest.raises(TableNotFoundError):
+        tv.query("SELECT 1", root=tmp_path / "nowhere")
+
+
+def test_the_root_may_be_a_table(root: Path) -> None:
+    """A root that is itself a table is a relation of its own name."""
+    assert prices(tv.query("FROM orders AT (VERSION => 0)", root=root / "orders")) == FIRST
+
+
+def test_the_log_and_the_changes_are_relations(root: Path) -> None:
+    """table_versions gives the log, table_changes the change rows of commits a to b, both included."""
+    versions = tv.query("SELECT * FROM table_versions('orders') ORDER BY number", root=root)
+    expected = tv.list_versions(root / "orders")
+    assert versions["number"].to_pylist() == [0, 1, 2, 3]
+    assert versions["timestamp"].to_pylist() == [version.timestamp for version in expected]
+    assert versions["commit_hash"].to_pylist() == [version.commit_hash for version in expected]
+    assert tv.query("SELECT max(v.number) AS m FROM table_versions('orders') v", root=root)["m"].to_pylist() == [3]
+    sql = "SELECT id, price, _change_type, _commit_version FROM table_changes('orders', 1, 'latest') ORDER BY ALL"
+    assert tv.query(sql, root=root)["_commit_version"].to_pylist() == [2, 3, 3, 1, 3, 3]
+    joined = "SELECT c.id FROM orders o JOIN table_changes('orders', 2, 2) AS c ON o.price < c.price GROUP BY ALL"
+    assert tv.query(joined, root=root)["id"].to_pylist() == [2]
+
+
+def files_read(session: Session, sql: str) -> int:
+    """How many files the views of the last statement read."""
+    session.sql(sql).to_arrow_table()
+    view = next(reversed(session._views.values()))
+    return len(view.scan.files)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Iterator[Session]:
+    """A session over ``t``: ten files of ten rows, k = 0 to 99, g = k % 10."""
+    table = tv.create_table(tmp_path / "t", pa.table({"k": range(10), "g": range(10)}))
+    for i in range(1, 10):
+        tv.append(table, pa.table({"k": range(10 * i, 10 * i + 10), "g": range(10)}))
+    with connect(tmp_path) as session:
+        yield session
+
+
+@pytest.mark.parametrize(
+    ("sql", "files"),
+    [
+        ("SELECT * FROM t WHERE k = 15", 1),
+        ("SELECT * FROM t x WHERE x.k BETWEEN 15 AND 25 AND g > 0", 2),
+        ("SELECT * FROM t AT (VERSION => 4) WHERE k > 35", 2),
+        ("SELECT * FROM (SELECT * FROM t WHERE k < 10)", 1),
+        ("SELECT * FROM (VALUES (1)) v(a) LEFT JOIN t ON t.k = v.a WHERE t.k = 1", 1),
+        ("SELECT * FROM (VALUES (1)) v(a) LEFT JOIN t ON t.k = v.a WHERE t.k IS NULL", 10),
+        ("SELECT * FROM (VALUES (1)) v(a) ASOF JOIN t ON v.a >= t.k WHERE t.k = 1", 10),
+        ("SELECT * FROM (VALUES (1)) v(a) POSITIONAL JOIN t WHERE t.k = 1", 10),
+        ("SELECT * FROM t TABLESAMPLE 5 ROWS WHERE k = 15", 10),
+        ("SELECT k + 50 AS k FROM t WHERE k = 15", 10),
+        ("SELECT * FROM t WHERE k = 15 OR g = 1", 10),
+        ("SELECT max(k) FROM t HAVING max(k) = 3", 10),
+        ("SELECT * FROM t AS x(g, k) WHERE k = 5", 10),
+        ("CREATE OR REPLACE VIEW w AS SELECT * FROM t WHERE k = 5", 10),
+        ("CREATE OR REPLACE TABLE w AS SELECT * FROM t WHERE k = 5", 1),
+    ],
+)
+def test_files_are_left_out_where_that_changes_nothing(many: Session, sql: str, files: int) -> None:
+    """Statistics leave files out for comparisons that reject what they exclude, and only there."""
+    assert files_read(many, sql) == files
+
+
+@pytest.mark.parametrize("kind", ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+@pytest.mark.parametrize("where", ["a.k = 15", "b.k < 12", "a.k > 5 AND b.g = 3", "a.g IS NULL", "b.k IS NULL AND a.k < 3"])
+def test_pruned_joins_give_the_same_rows(many: Session, kind: str, where: str) -> None:
+    """Whatever the join, pruning files beside it changes no row."""
+    many.sql("CREATE OR REPLACE TABLE whole AS SELECT * FROM t")
+    asked = "SELECT a.k, a.g, b.k, b.g FROM {0} a " + kind + " {0} b ON a.k = b.g WHERE " + where + " ORDER BY ALL"
+    assert many.sql(asked.format("t")).fetchall() == many.sql(asked.format("whole")).fetchall()
+
+
+def test_rows_come_in_row_order(tmp_path: Path) -> None:
+    """Without ORDER BY, a table's rows come in the order of read_version."""
+    table = tv.create_table(tmp_path / "t", pa.table({"k": range(200_000)}), key="k")
+    tv.delete(table, where="k % 5 = 0")
+    tv.upsert(table, pa.table({"k": [1_000_000, 3]}))
+    assert tv.query("FROM t", root=tmp_path).equals(tv.read_version(table))
+
+
+def test_views_are_dropped_when_there_are_many(many: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long session keeps a bounded number of views, and those that its own views need."""
+    monkeypatch.setattr("tablever.sql.MOST_VIEWS", 4)
+    many.sql("CREATE VIEW kept AS SELECT * FROM t AT (VERSION => 3)")
+    for i in range(20):
+        assert many.sql(f"SELECT count(*) FROM t WHERE k = {5 * i}").fetchall() == [(1,)]
+    assert len(many._views) <= 6
+    assert many.sql("SELECT count(*) FROM kept").fetchall() == [(40,)]
+
+
+def shown(text: str) -> list[tuple[tuple[str, ...], Any]]:
+    from tablever import engine
+
+    data = text.encode()
+    tokens = statements.cut(data, engine.token_starts(data))
+    found = statements.token_references(tokens)
+    return [(r.path, r.at and data[r.at.value_start : r.at.value_end].decode()) for r in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("PIVOT t AT (VERSION => 3) ON a", [(("t",), "3")]),
+        ("FROM a.b x AT (VERSION => 'v1')", [(("a", "b"), "'v1'")]),
+        ('FROM "a b"."c" AS x (p, q) AT (TIMESTAMP => now())', [(("a b", "c"), "now()")]),
+        ("SELECT 'é', x FROM é AT (VERSION => (1 + 2)), u AT (VERSION => 4)", [(("é",), "(1 + 2)"), (("u",), "4")]),
+        ("SELECT 'FROM t AT (VERSION => 3)' -- AT (VERSION => 3)", []),
+        ("SELECT t AT TIME ZONE 'UTC' FROM t", []),
+    ],
+)
+def test_versions_are_found_without_a_tree(text: str, expected: list[Any]) -> None:
+    """In statements that DuckDB gives no tree for, tokens tell where versions are named."""
+    assert shown(text) == expected
