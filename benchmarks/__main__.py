@@ -7,24 +7,19 @@ import json
 import os
 import platform
 import re
-import sys
 import tempfile
 from collections.abc import Collection, Mapping
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.figures import FIGURES, Contender, Figure, Result
 from benchmarks.measure import Measured, measured
-from benchmarks.tables import QUICK, Size, build
+from benchmarks.tables import QUICK, Size, build, tell
 
 HERE = Path(__file__).resolve().parent
 LIBRARIES = ("deltalake", "duckdb", "polars", "pyarrow")
 TABLE = re.compile(r"(<!-- results -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def tell(text: str) -> None:
-    """Progress, apart from the results."""
-    sys.stderr.write(text + "\n")
 
 
 def measure(
@@ -121,7 +116,13 @@ def main() -> int:
     chosen = {name: figure for name, figure in FIGURES.items() if name in options.figures or not options.figures}
     size, rounds = (QUICK, 1) if options.quick else (Size(), options.rounds)
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="tablever-benchmarks-") as folder:
-        build(Path(folder), size, tell)
+        needed = {contender.table for figure in chosen.values() for contender in (figure.ours, figure.peer)}
+        # Built in another process: a child's peak memory counts from what its parent had when it was started.
+        builder = get_context("spawn").Process(target=build, args=(Path(folder), size, needed))
+        builder.start()
+        builder.join()
+        if builder.exitcode:
+            return 1
         results = measure(Path(folder), chosen.values(), size, rounds, fresh=not options.quick)
     check(chosen.values(), results)
     table = "\n".join([HEADER, *(row(figure, results) for figure in chosen.values())])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,38 +33,47 @@ class Size:
 QUICK = Size(rows=20_000, changed=100, few=3, many=12, appends=4)
 
 
-def build(root: Path, size: Size, tell: Callable[[str], None]) -> None:
-    """Create all tables below ``root``.
+def tell(text: str) -> None:
+    """Progress, apart from the results."""
+    sys.stderr.write(text + "\n")
 
-    ``ours`` and ``peer`` hold ``size.rows`` reviews in one commit; ``ours-deleted`` lacks 1 % of them; ``-few`` and
-    ``-many`` have that many appends more; ``plain-few`` and ``plain-many`` are ours without a key. ``small`` copies
-    are what a measured process warms up on.
+
+def build(root: Path, size: Size, needed: Collection[str]) -> None:
+    """Create the tables named, and what they are made from, below ``root``.
+
+    ``ours`` and ``peer`` hold ``size.rows`` reviews in one commit, ``plain`` is ours without a key; ``ours-deleted``
+    lacks 1 % of them; ``-few`` and ``-many`` have that many appends more. ``-small`` is what a measured process warms
+    up on.
     """
-    rows = data.reviews(size.rows)
-    for name, key in [("ours", "id"), ("plain", None)]:
-        tell(f"{name}: create, {size.many:,} appends")
-        tv.create_table(str(root / name), rows, key=key)
-        _append(root, name, size, tv.append)
-    tell(f"peer: create, {size.many:,} appends")
-    deltalake.write_deltalake(str(root / "peer"), rows)
-    _append(root, "peer", size, partial(deltalake.write_deltalake, mode="append"))
-    tell("ours-deleted: delete 1 %")
-    copy(root / "ours", root / "ours-deleted")
-    gone = data.scattered(size.rows, size.rows // 100).to_frame()
-    tv.delete(str(root / "ours-deleted"), keys=gone)
-    small = data.reviews(1_000)
-    tv.create_table(str(root / "ours-small"), small, key="id")
-    tv.create_table(str(root / "plain-small"), small)
-    deltalake.write_deltalake(str(root / "peer-small"), small)
+    rows, small = data.reviews(size.rows), data.reviews(1_000)
+    for kind in sorted({name.partition("-")[0] for name in needed}):
+        tell(f"create {kind}")
+        _create(kind, root / kind, rows)
+        _create(kind, root / f"{kind}-small", small)
+    for kind in sorted({name.partition("-")[0] for name in needed if name.endswith(("-few", "-many"))}):
+        tell(f"append to {kind}, {size.many:,} times")
+        _append(kind, root, size)
+    if "ours-deleted" in needed:
+        tell("delete 1 %")
+        copy(root / "ours", root / "ours-deleted")
+        tv.delete(str(root / "ours-deleted"), keys=data.scattered(size.rows, size.rows // 100).to_frame())
 
 
-def _append(root: Path, name: str, size: Size, append: Callable[[str, pa.Table], object]) -> None:
-    copy(root / name, root / f"{name}-few")
+def _create(kind: str, path: Path, rows: pa.Table) -> None:
+    if kind == "peer":
+        deltalake.write_deltalake(str(path), rows)
+    else:
+        tv.create_table(str(path), rows, key="id" if kind == "ours" else None)
+
+
+def _append(kind: str, root: Path, size: Size) -> None:
+    append = partial(deltalake.write_deltalake, mode="append") if kind == "peer" else tv.append
+    copy(root / kind, root / f"{kind}-few")
     for number in range(size.many):
         if number == size.few:
-            copy(root / f"{name}-few", root / f"{name}-many")
-        target = f"{name}-few" if number < size.few else f"{name}-many"
-        append(str(root / target), data.reviews(APPENDED, start=size.rows + number * APPENDED))
+            copy(root / f"{kind}-few", root / f"{kind}-many")
+        target = root / f"{kind}-few" if number < size.few else root / f"{kind}-many"
+        append(str(target), data.reviews(APPENDED, start=size.rows + number * APPENDED))
 
 
 def copy(table: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ all of them.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import textwrap
@@ -54,35 +55,54 @@ def _error_rows(kind: type[errors.TableverError], depth: int) -> Iterator[str]:
 def functions() -> str:
     """The public functions and classes: signature and docstring."""
     package = import_module("tablever")
-    parts = []
-    for name in package.__all__:
-        value = getattr(package, name)
-        if inspect.isfunction(value) or inspect.isclass(value):
-            parts.append(_entry(name, value))
-    return "\n".join(parts)
+    values = [getattr(package, name) for name in package.__all__]
+    classes = [value for value in values if inspect.isclass(value)]
+    parts = [_function(value) for value in values if inspect.isfunction(value)]
+    return "\n".join([*parts, *map(_class, sorted(classes, key=lambda kind: kind.__name__))])
 
 
-def _entry(name: str, value: Callable[..., object]) -> str:
-    parts = [f"## {name}\n"]
-    if inspect.isfunction(value):
-        parts.append(f"```text\n{_signature(name, value)}\n```\n")
-    parts.append(f"```text\n{inspect.cleandoc(value.__doc__ or '')}\n```\n")
-    return "\n".join(parts)
+def _function(function: Callable[..., object]) -> str:
+    return f"## {function.__name__}\n\n```text\n{_signature(function)}\n\n{_indented(function)}\n```\n"
 
 
-def _signature(name: str, function: Callable[..., object]) -> str:
-    text = f"{name}{inspect.signature(function)}".replace("'", "")
+def _class(kind: type) -> str:
+    lines = [f"## {kind.__name__}\n\n```text\n{inspect.cleandoc(kind.__doc__ or '')}\n"]
+    for name, member in vars(kind).items():
+        if isinstance(member, property) and not name.startswith("_"):
+            lines.append(f"{name}: {inspect.getdoc(member)}")
+        elif inspect.isfunction(member) and not name.startswith("_"):
+            lines.append(f"{_signature(member)}\n{_indented(member)}")
+    return "\n".join(lines).rstrip() + "\n```\n"
+
+
+def _indented(function: Callable[..., object]) -> str:
+    return textwrap.indent(inspect.cleandoc(function.__doc__ or ""), "    ")
+
+
+def _signature(function: Callable[..., object]) -> str:
+    """As in the source, on one line or with a line for each parameter."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(tree, ast.FunctionDef)
+    returns = f" -> {ast.unparse(tree.returns)}" if tree.returns else ""
+    parameters = [text for text in _parameters(tree.args) if text != "self"]
+    text = f"{tree.name}({', '.join(parameters)}){returns}"
     if len(text) <= 100:
         return text
-    parameters = inspect.signature(function).parameters.values()
-    keyword, lines = False, []
-    for parameter in parameters:
-        if parameter.kind is parameter.KEYWORD_ONLY and not keyword:
-            keyword = True
-            lines.append("*,")
-        lines.append(f"{parameter},".replace("'", ""))
-    returns = str(inspect.signature(function).return_annotation).replace("'", "")
-    return f"{name}(\n{textwrap.indent(chr(10).join(lines), '    ')}\n) -> {returns}"
+    return f"{tree.name}(\n" + "".join(f"    {parameter},\n" for parameter in parameters) + f"){returns}"
+
+
+def _parameters(arguments: ast.arguments) -> Iterator[str]:
+    """Each parameter with its annotation and default, in order."""
+    keyword_only = list(zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True))
+    without = [None] * (len(arguments.args) - len(arguments.defaults))
+    for argument, default in zip(arguments.args, [*without, *arguments.defaults], strict=True):
+        yield ast.unparse(argument) + (f" = {ast.unparse(default)}" if default else "")
+    if keyword_only:
+        yield "*"
+    for argument, default in keyword_only:
+        yield ast.unparse(argument) + (f" = {ast.unparse(default)}" if default else "")
+    if arguments.kwarg:
+        yield f"**{ast.unparse(arguments.kwarg)}"
 
 
 PARTS: dict[str, Callable[[], str]] = {"commands": commands, "errors": error_table, "functions": functions}

@@ -64,15 +64,15 @@ def _of_version(log: Log, number: int, schema: pa.Schema) -> pa.Table:
     after = log.snapshot(number)
     actions = log.entry(number).actions
     files = [action for action in actions if isinstance(action, ChangeFile)]
-    rows = _read(log, after, files) if files else _implied(log, after, actions)
-    return _stamped(rows, number, after.timestamp, schema)
+    parts = [_read(log, after, files)] if files else _implied(log, after, actions)
+    return pa.concat_tables([_stamped(rows, number, after.timestamp, schema) for rows in parts])
 
 
 def _read(log: Log, after: Snapshot, files: list[ChangeFile]) -> pl.DataFrame:
     return collect(lazy(change_scan(log, after, files, CHANGE_TYPE)))
 
 
-def _implied(log: Log, after: Snapshot, actions: tuple[object, ...]) -> pl.DataFrame:
+def _implied(log: Log, after: Snapshot, actions: tuple[object, ...]) -> list[pl.DataFrame]:
     """What the version's adds and removes say by themselves."""
     added = [action.file for action in actions if isinstance(action, Add) and action.data_change]
     removed = {action.file.identity for action in actions if isinstance(action, Remove) and action.data_change}
@@ -82,24 +82,23 @@ def _implied(log: Log, after: Snapshot, actions: tuple[object, ...]) -> pl.DataF
         before = log.snapshot(after.version - 1)
         gone = [file for file in before.files if file.identity in removed]
     difference = files_differ(log, before, gone, after, added)
-    return pl.concat(
-        [
-            difference.went.with_columns(pl.lit("delete").alias(CHANGE_TYPE)),
-            difference.came.with_columns(pl.lit("insert").alias(CHANGE_TYPE)),
-        ],
-        how="diagonal",
-    )
+    return [
+        difference.went.with_columns(pl.lit("delete").alias(CHANGE_TYPE)),
+        difference.came.with_columns(pl.lit("insert").alias(CHANGE_TYPE)),
+    ]
 
 
 def _stamped(rows: pl.DataFrame, number: int, moment: datetime, schema: pa.Schema) -> pa.Table:
     types = to_frame(schema.empty_table()).schema
-    for name, kind in rows.schema.items():
+    for name, kind in rows.schema.items() if rows.height else ():
         if name in types and kind != types[name]:
             raise SchemaMismatchError(
                 f"column '{name}' is {kind} in the changes of version {number} and {types[name]} in the last version",
                 hint="ask for the changes before and after the column's type changed apart",
                 column=name,
             )
+    if not rows.height:
+        return schema.empty_table()
     stamped = rows.with_columns(
         *(pl.lit(None, dtype=kind).alias(name) for name, kind in types.items() if name not in rows.columns),
     ).with_columns(

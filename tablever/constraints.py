@@ -30,11 +30,12 @@ SHOWN_ROWS = 5
 
 @dataclass(frozen=True)
 class Translated:
-    """A part of a constraint in DuckDB's SQL, and what kind of value it gives."""
+    """A part of a constraint in DuckDB's SQL, what kind of value it gives, and of an integer how many bits."""
 
     sql: str
     kind: str
     constant: str | None = None
+    bits: int = 0
 
 
 class _UntranslatableError(Exception):
@@ -134,6 +135,7 @@ def _kind(kind: pa.DataType) -> str:
         (pa.types.is_boolean, "boolean"),
         (pa.types.is_integer, "integer"),
         (pa.types.is_decimal, "decimal"),
+        (pa.types.is_float32, "single"),
         (pa.types.is_floating, "double"),
         (pa.types.is_string, "string"),
         (pa.types.is_binary, "binary"),
@@ -143,7 +145,9 @@ def _kind(kind: pa.DataType) -> str:
     return next((word for test, word in tests if test(kind)), str(kind))
 
 
-_NUMBERS = frozenset({"integer", "decimal", "double"})
+# Up to here every integer is a single of the same value.
+_EXACT_SINGLES = 2**24
+_NUMBERS = frozenset({"integer", "decimal", "single", "double"})
 _COMPARED = frozenset({"boolean", "string", "binary", "date", "timestamp", "zoned timestamp"})
 _COMPARISONS = {
     "EQ": "=",
@@ -203,14 +207,19 @@ class _Translator:
         kinds = {left.kind, right.kind} - {"null"}
         if not (kinds <= _NUMBERS or (len(kinds) == 1 and kinds <= _COMPARED)):
             raise _UntranslatableError(f"a {left.kind} is compared with a {right.kind}")
-        if "double" in kinds:
+        if kinds == {"single", "integer"} and not all(part.kind == "single" or _small(part) for part in (left, right)):
+            raise _UntranslatableError("a single is compared with an integer that no single may equal")
+        if kinds & {"single", "double"}:
+            # Spark compares a single with a decimal constant as doubles, DuckDB as singles.
             left, right = _as_double(left), _as_double(right)
         return Translated(f"({left.sql} {operator} {right.sql})", "boolean")
 
     def _calculate(self, operator: str, left: Translated, right: Translated) -> Translated:
-        if left.kind != right.kind or left.kind not in ("integer", "double"):
-            raise _UntranslatableError(f"a {left.kind} {operator} a {right.kind} has another precision in DuckDB")
-        return Translated(f"({left.sql} {operator} {right.sql})", left.kind)
+        if (left.kind, right.kind) == ("integer", "integer"):
+            return _integer_result(operator, left, right)
+        if (left.kind, right.kind) == ("double", "double"):
+            return Translated(f"({left.sql} {operator} {right.sql})", "double")
+        raise _UntranslatableError(f"a {left.kind} {operator} a {right.kind} has another precision in DuckDB")
 
     def _paren(self, node: exp.Paren) -> Translated:
         return self.translate(node.this)
@@ -250,13 +259,16 @@ class _Translator:
         value = self.translate(node.this)
         if value.kind != "string":
             raise _UntranslatableError(f"length of a {value.kind}")
-        return Translated(f"length({value.sql})", "integer")
+        return Translated(f"length({value.sql})", "integer", bits=32)
 
     def _neg(self, node: exp.Neg) -> Translated:
         value = self.translate(node.this)
         if value.kind not in _NUMBERS:
             raise _UntranslatableError(f"minus a {value.kind}")
-        return Translated(f"(-{value.sql})", value.kind)
+        if value.constant is None and value.kind == "integer":
+            return _integer_result("-", Translated("0", "integer", "0", 8), value)
+        constant = None if value.constant is None else f"-{value.constant}"
+        return Translated(f"(-{value.sql})", value.kind, constant, value.bits)
 
     def _column(self, node: exp.Column) -> Translated:
         if node.args.get("table") is not None:
@@ -265,17 +277,19 @@ class _Translator:
         if field is None:
             raise _UntranslatableError(f"the table has no column '{node.name}'")
         name = engine.identifier(field.name)
-        # Spark compares a single with a constant as doubles, DuckDB as singles.
-        sql = f"CAST({name} AS DOUBLE)" if pa.types.is_float32(field.type) else name
         kind = _kind(field.type)
-        return Translated(sql, "zoned timestamp" if kind == "timestamp" and field.type.tz else kind)
+        if kind == "timestamp" and field.type.tz:
+            kind = "zoned timestamp"
+        return Translated(name, kind, bits=field.type.bit_width if kind == "integer" else 0)
 
     def _literal(self, node: exp.Literal) -> Translated:
         text = str(node.this)
         if node.is_string:
             return Translated(engine.literal(text), "string", text)
         if re.fullmatch(r"\d+", text):
-            return Translated(text, "integer", text)
+            if int(text) >= 2**63:
+                raise _UntranslatableError(f"the number {text} is not translated")
+            return Translated(text, "integer", text, 32 if int(text) < 2**31 else 64)
         if re.fullmatch(r"\d*\.\d+|\d+\.", text):
             return Translated(text, "decimal", text)
         if re.fullmatch(r"(\d+\.?\d*|\.\d+)[eE][+-]?\d+", text):
@@ -306,3 +320,15 @@ def _as_time(value: Translated, kind: str) -> Translated:
 
 def _as_double(value: Translated) -> Translated:
     return value if value.kind == "double" else Translated(f"CAST({value.sql} AS DOUBLE)", "double")
+
+
+def _small(value: Translated) -> bool:
+    return value.constant is not None and abs(int(value.constant)) <= _EXACT_SINGLES
+
+
+def _integer_result(operator: str, left: Translated, right: Translated) -> Translated:
+    """An integer calculation that fails where Spark's would overflow: there Spark fails too, or wraps around."""
+    bits = max(left.bits, right.bits)
+    result = f"CAST({left.sql} AS HUGEINT) {operator} CAST({right.sql} AS HUGEINT)"
+    held = f"WHEN {result} BETWEEN {-(2 ** (bits - 1))} AND {2 ** (bits - 1) - 1} THEN CAST({result} AS BIGINT)"
+    return Translated(f"CASE {held} WHEN {result} IS NOT NULL THEN error('overflow') END", "integer", bits=bits)

@@ -16,10 +16,10 @@ from tablever.columns import canonical_schema, check_key, check_partition, with_
 from tablever.commit import create
 from tablever.datafiles import Staging, write_rows
 from tablever.errors import AlreadyExistsError, InvalidInputError
-from tablever.fitting import normalise
+from tablever.fitting import check_not_null, normalise
 from tablever.frames import to_frame
 from tablever.incoming import Rows, to_table
-from tablever.layout import table_schema
+from tablever.layout import nullable, table_schema
 from tablever.log import Log
 from tablever.model import Metadata, Version
 from tablever.options import CommitOptions, record
@@ -57,9 +57,12 @@ def create_log(
     refuse_existing_table(storage)
     rows = empty_or_rows(rows_or_schema)
     metadata = _settings(rows, key=key, partition_by=partition_by, deletes=deletes)
-    incoming = normalise(rows, table_schema(metadata))
+    columns = table_schema(metadata)
+    incoming = normalise(rows, nullable(columns))
     log = Log(storage)
-    merge.check_keys(log, to_frame(incoming), metadata.key)
+    if metadata.key:
+        merge.check_keys(log, to_frame(incoming.select(metadata.key)), metadata.key)
+    check_not_null(incoming, columns)
     staging = Staging(storage)
     committed = _commit(log, metadata, incoming, staging, options)
     if committed is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -66,21 +66,25 @@ def _column(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     pieces: list[pa.Array] = []
     for chunk in column.chunks:
         _validate(chunk, field.name)
-        pieces += _pieces(chunk, lambda part: convert(part, field.type, field.name))
+        pieces += _pieces(chunk, field)
     for piece in pieces:
         _check_values(piece, field.name)
     return pa.chunked_array(pieces, field.type)
 
 
-def _pieces(chunk: pa.Array, conversion: Callable[[pa.Array], pa.Array]) -> list[pa.Array]:
+def _pieces(chunk: pa.Array, field: pa.Field) -> list[pa.Array]:
     """Convert a chunk, in halves where it holds more than 32-bit offsets reach."""
     try:
-        return [conversion(chunk)]
-    except (pa.ArrowInvalid, pa.ArrowCapacityError):
-        if len(chunk) < 2:
-            raise
+        return [convert(chunk, field.type, field.name)]
+    except (pa.ArrowInvalid, pa.ArrowCapacityError, pa.ArrowNotImplementedError) as error:
+        if len(chunk) < 2 or isinstance(error, pa.ArrowNotImplementedError):
+            raise InvalidInputError(
+                f"column '{field.name}' of type {chunk.type} cannot be converted to {field.type}: {error}",
+                hint=f"cast the column to {field.type} before writing; a value holds less than 2 GiB",
+                column=field.name,
+            ) from error
         half = len(chunk) // 2
-        return _pieces(chunk[:half], conversion) + _pieces(chunk[half:], conversion)
+        return _pieces(chunk[:half], field) + _pieces(chunk[half:], field)
 
 
 def _validate(chunk: pa.Array, name: str) -> None:

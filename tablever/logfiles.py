@@ -244,7 +244,7 @@ def no_table(uri: str, root: Path) -> TableNotFoundError:
 def _meant(root: Path) -> list[str]:
     """Tables near a place: the one around it, those in it, those beside it with a like name; three at most."""
     for parent in root.parents:
-        if (parent / LOG_FOLDER).is_dir():
+        if _is_table(parent):
             return [f"'{parent}'"]
     inside = _tables(root)
     if inside:
@@ -252,8 +252,12 @@ def _meant(root: Path) -> list[str]:
     return [f"'{root.parent / name}'" for name in difflib.get_close_matches(root.name, _tables(root.parent))]
 
 
+def _is_table(folder: Path) -> bool:
+    return next((folder / LOG_FOLDER).glob("0*.*"), None) is not None
+
+
 def _tables(folder: Path) -> list[str]:
     try:
-        return sorted(entry.name for entry in folder.iterdir() if (entry / LOG_FOLDER).is_dir())
+        return sorted(entry.name for entry in folder.iterdir() if _is_table(entry))
     except OSError:
         return []

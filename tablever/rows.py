@@ -59,16 +59,15 @@ def _parts(array: pa.Array | pa.ChunkedArray) -> Iterator[bytes | pa.Buffer]:
 
 
 def _fixed(array: pa.Array) -> Iterator[pa.Buffer | bytes]:
+    """The bytes of values of one width, nulls as zero, every zero and every NaN alike."""
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.int8())
     if pa.types.is_floating(array.type):
         array = pc.if_else(pc.equal(array, 0), pa.scalar(0, array.type), array)
         array = pc.if_else(pc.is_nan(array), pa.scalar(float("nan"), array.type), array)
-    zero = (
-        pa.scalar(0, pa.int32()).cast(array.type) if not pa.types.is_decimal(array.type) else pa.scalar(0, array.type)
-    )
-    filled = pc.fill_null(array, zero)
-    dense = pa.concat_arrays([filled, filled[:0]])
+    if pa.types.is_temporal(array.type):
+        array = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())
+    filled = pc.fill_null(array, pa.scalar(0, array.type))
     width = array.type.bit_width // 8
-    buffer = dense.buffers()[1]
-    yield b"" if buffer is None else buffer.slice(dense.offset * width, len(dense) * width)
+    buffer = filled.buffers()[1]
+    yield b"" if buffer is None else buffer.slice(filled.offset * width, len(filled) * width)

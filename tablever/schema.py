@@ -1,8 +1,4 @@
-"""Arrow ↔ Delta schemas; the door to everything about schemas.
-
-Pure: values in, values out. The rules lie in ``columns`` (names, keys, evolution), ``arrow_types`` (canonical types)
-and ``conversion`` (rows into a schema). Source of the Delta forms: Delta protocol, "Schema Serialization Format".
-"""
+"""Arrow schemas ↔ Delta schemas. Source: Delta protocol, "Schema Serialization Format" and "Column Metadata"."""
 
 from __future__ import annotations
 
@@ -16,38 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from tablever.arrow_types import ELEMENT, UTC_MICROSECONDS, canonical_type
-from tablever.columns import (
-    canonical_schema,
-    check_key,
-    check_names,
-    check_partition,
-    did_you_mean,
-    evolve,
-    is_reserved,
-    with_not_null,
-)
 from tablever.errors import CorruptionError, UnsupportedFeatureError
-from tablever.fitting import check_not_null, normalise
-
-__all__ = [
-    "DeltaField",
-    "arrow_to_delta",
-    "canonical_schema",
-    "canonical_type",
-    "check_key",
-    "check_names",
-    "check_not_null",
-    "check_partition",
-    "delta_to_arrow",
-    "did_you_mean",
-    "evolve",
-    "extend_delta",
-    "fields",
-    "is_reserved",
-    "normalise",
-    "uses_timestamp_ntz",
-    "with_not_null",
-]
 
 _PRIMITIVES = {
     "string": pa.string(),

@@ -93,11 +93,11 @@ class Storage:
     def fingerprint(self, relative: str) -> tuple[int, ...] | None:
         """What tells an object from one that took its name later, without reading it; None where there is none."""
         path = f"{self.root}/{relative}"
-        try:
-            with storage_errors(f"look at '{path}'"):
+        with storage_errors(f"look at '{path}'"):
+            try:
                 found = os.stat(path)  # noqa: PTH116 - asked at every look at the head
-        except FileNotFoundError:
-            return None
+            except (FileNotFoundError, NotADirectoryError):
+                return None
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def set_modified(self, relative: str, seconds: float) -> None:
@@ -107,11 +107,11 @@ class Storage:
 
     def list(self, folder: str) -> list[str]:
         """Names (not paths) in a folder, sorted; empty where there is no such folder."""
-        try:
-            with storage_errors(f"list '{self.path(folder)}'"):
+        with storage_errors(f"list '{self.path(folder)}'"):
+            try:
                 return sorted(os.listdir(self.path(folder)))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+            except (FileNotFoundError, NotADirectoryError):
+                return []
 
     def put_if_absent(self, relative: str, data: bytes) -> bool:
         """Create an object durably, whole or not at all; False where one of that name is there already.

@@ -23,7 +23,7 @@ from tablever.errors import InvalidInputError, SchemaMismatchError
 from tablever.fitting import check_not_null, normalise
 from tablever.frames import ROW, collect, find_keys, lazy, numbered, to_arrow, to_frame
 from tablever.incoming import Rows, to_table
-from tablever.layout import table_schema
+from tablever.layout import nullable, table_schema
 from tablever.log import Log, TableLike, open_log
 from tablever.model import Metadata, Snapshot, Version
 from tablever.options import CommitOptions, record
@@ -59,11 +59,12 @@ def append(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
     source = to_table(rows, schema=table_schema(log.head().metadata))
 
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
-        incoming, metadata = _incoming(head, source, evolve)
+        incoming, metadata = _incoming(log, head, source, evolve)
         if not incoming.num_rows and metadata is None:
             return None
         settings = metadata or head.metadata
-        _check_unique(log, head, incoming, settings.key)
+        if settings.key:
+            merge.refuse_existing(log, head, to_frame(incoming.select(settings.key)))
         added = write_rows(staging, settings, incoming, origin=id(source))
         return Proposal(
             "append",
@@ -74,7 +75,7 @@ def append(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
             parameters={"mode": "Append"},
         )
 
-    return commit(log, plan, record(log, options, _batch(options, "append", source)))
+    return commit(log, plan, record(log, options, _batch(log, options, "append", source)))
 
 
 def upsert(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unpack[CommitOptions]) -> Version | None:
@@ -94,15 +95,13 @@ def upsert(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
 
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
         key = merge.require_key(log, head, "upsert")
-        incoming, metadata = _incoming(head, source, evolve)
-        came = to_frame(incoming)
-        merge.check_keys(log, came, key)
-        keys = came.select(key)
+        incoming, metadata = _incoming(log, head, source, evolve)
+        keys = to_frame(incoming.select(key))
         scan = merge.candidates(log, head, keys)
         went = find_keys(scan, keys, scan.schema.names)
         return _commit_net(staging, "upsert", head, scan, went, incoming, metadata, key, origin=id(source))
 
-    return commit(log, plan, record(log, options, _batch(options, "upsert", source)))
+    return commit(log, plan, record(log, options, _batch(log, options, "upsert", source)))
 
 
 def overwrite(
@@ -141,15 +140,13 @@ def overwrite(
         if replace_schema:
             incoming, metadata = _replacing(log, head, source)
         else:
-            incoming, metadata = _incoming(head, source, evolve)
+            incoming, metadata = _incoming(log, head, source, evolve)
         key = head.metadata.key
-        came = to_frame(incoming)
-        merge.check_keys(log, came, key)
         scan = open_scan(log, head)
         if key and not replace_schema:
             went = numbered(scan, scan.schema.names)
             return _commit_net(staging, "overwrite", head, scan, went, incoming, metadata, key, origin=id(source))
-        went = collect(lazy(scan))
+        went, came = collect(lazy(scan)), to_frame(incoming)
         after = replace(head, metadata=metadata or head.metadata)
         change = net_difference(Difference(went, came), head, after)
         if not change and metadata is None:
@@ -170,7 +167,7 @@ def overwrite(
             parameters={"mode": "Overwrite"},
         )
 
-    return commit(log, plan, record(log, options, _batch(options, "overwrite", source)))
+    return commit(log, plan, record(log, options, _batch(log, options, "overwrite", source)))
 
 
 def update(
@@ -267,7 +264,7 @@ def delete(
         went = find_keys(scan, given, scan.schema.names)
         return _delete_rows(staging, scan, went, {"keys": str(given.height)})
 
-    return commit(log, plan, record(log, options, _batch(options, "delete", source)))
+    return commit(log, plan, record(log, options, _batch(log, options, "delete", source)))
 
 
 def _delete_where(log: Log, where: str) -> Plan:
@@ -313,7 +310,7 @@ def _commit_net(
     return replace(proposal, protocol=protocol_for(head, metadata))
 
 
-def _incoming(head: Snapshot, source: pa.Table, evolve: bool) -> tuple[pa.Table, Metadata | None]:
+def _incoming(log: Log, head: Snapshot, source: pa.Table, evolve: bool) -> tuple[pa.Table, Metadata | None]:
     """The rows in the table's columns and types, checked; and the settings with the columns they add, if any."""
     target = table_schema(head.metadata)
     metadata = None
@@ -322,9 +319,7 @@ def _incoming(head: Snapshot, source: pa.Table, evolve: bool) -> tuple[pa.Table,
         if wider.names != target.names:
             target = wider
             metadata = replace(head.metadata, schema_string=extend_delta(head.metadata.schema_string, wider))
-    incoming = normalise(source, target)
-    _check_rows(incoming, metadata or head.metadata)
-    return incoming, metadata
+    return _checked(log, source, target, metadata or head.metadata), metadata
 
 
 def _replacing(log: Log, head: Snapshot, source: pa.Table) -> tuple[pa.Table, Metadata | None]:
@@ -340,25 +335,25 @@ def _replacing(log: Log, head: Snapshot, source: pa.Table) -> tuple[pa.Table, Me
             hint="keep the partition columns, or create another table",
             column=missing[0],
         )
-    incoming = normalise(source, target)
     if target.equals(table_schema(head.metadata)):
         metadata = None
     else:
         metadata = replace(head.metadata, schema_string=arrow_to_delta(target))
-    _check_rows(incoming, metadata or head.metadata)
-    return incoming, metadata
+    return _checked(log, source, target, metadata or head.metadata), metadata
+
+
+def _checked(log: Log, source: pa.Table, target: pa.Schema, settings: Metadata) -> pa.Table:
+    """The rows in the table's columns and types, keys and constraints checked."""
+    incoming = normalise(source, nullable(target))
+    if settings.key:
+        merge.check_keys(log, to_frame(incoming.select(settings.key)), settings.key)
+    _check_rows(incoming, settings)
+    return incoming
 
 
 def _check_rows(rows: pa.Table, metadata: Metadata) -> None:
     check_not_null(rows, table_schema(metadata))
     constraints.check_rows(rows, metadata)
-
-
-def _check_unique(log: Log, head: Snapshot, rows: pa.Table, key: tuple[str, ...]) -> None:
-    if key:
-        keys = to_frame(rows.select(key))
-        merge.check_keys(log, keys, key)
-        merge.refuse_existing(log, head, keys)
 
 
 def _matching(log: Log, head: Snapshot, where: str) -> Scan:
@@ -383,13 +378,19 @@ def _assigned(scan: Scan, went: pl.DataFrame, assignments: Mapping[str, str]) ->
         column = values.column(name)
         if column.null_count == len(column):
             column = pa.chunked_array([pa.nulls(len(column), kind)])
-        new = normalise(pa.table({name: column}), pa.schema([target.field(name)]))
+        new = normalise(pa.table({name: column}), pa.schema([target.field(name).with_nullable(True)]))
         old = old.set_column(target.get_field_index(name), target.field(name), new.column(0))
     return old
 
 
-def _batch(options: CommitOptions, operation: str, source: pa.Table) -> str | None:
-    return _text_digest(operation, digest(source)) if options.get("batch_id") is not None else None
+def _batch(log: Log, options: CommitOptions, operation: str, source: pa.Table) -> str | None:
+    """What tells a batch's content from another's: its rows in their order, whatever order its columns are in."""
+    if options.get("batch_id") is None:
+        return None
+    columns = table_schema(log.head().metadata)
+    given = canonical_schema(source)
+    target = [columns.field(name) if name in columns.names else given.field(name) for name in sorted(given.names)]
+    return _text_digest(operation, digest(normalise(source, nullable(pa.schema(target)))))
 
 
 def _text_digest(*parts: str) -> str:

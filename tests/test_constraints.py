@@ -69,6 +69,8 @@ def row(**values: Any) -> pa.Table:
         ("ok IS TRUE", {"ok": True}, {}),
         ("ok = true", {"ok": True}, {"ok": False}),
         ("id <=> 1", {"id": 1}, {}),
+        ("single <= 16777216 AND single >= -1", {"single": 0.5}, {"single": -2.0}),
+        ("id + 1 > 0", {"id": 1}, {}),
         ("id > 0", {"id": 1}, {"id": None}),  # NULL breaks a CHECK
         ("id != 3 OR price = 1e3", {"id": 3, "price": 1000.0}, {"id": 3, "price": 1.0}),
     ],
@@ -98,6 +100,8 @@ def test_translated_constraints_hold_for_the_same_rows(check: str, good: dict[st
         "day > at",
         "total * 2 < 3",
         "single + single > 1",
+        "single > id",
+        "single > 16777217",
         "id + price > 1",
         "id + total > 1",
         "s.f > 1",
@@ -156,12 +160,18 @@ def test_invariants_of_columns_are_constraints() -> None:
 
 
 def test_an_overflow_is_not_taken_for_an_answer() -> None:
-    """Where DuckDB fails on a row, the write is refused."""
-    with pytest.raises(UnsupportedFeatureError):
-        check_rows(row(id=2**63 - 1), metadata(c="id + 1 > 0"))
+    """Where a calculation overflows, Spark fails or wraps around: the write is refused."""
+    for check, values in [
+        ("id + 1 > 0", {"id": 2**63 - 1}),
+        ("small + 1 > 0", {"small": 2**31 - 1}),
+        ("-id > 0", {"id": -(2**63)}),
+        ("id * id > 0", {"id": 2**62}),
+    ]:
+        with pytest.raises(UnsupportedFeatureError, match="overflow"):
+            check_rows(row(**values), metadata(c=check))
 
 
 def test_names_and_texts_cannot_break_out() -> None:
     """Quotes in names and texts stay inside them."""
     assert translate("c", "`it's` = 1", SCHEMA) == '("it\'s" = 1)'
-    assert translate("c", "name = \"it's\"", SCHEMA) == "(\"name\" = 'it''s')"
+    assert translate("c", 'name = "it\'s"', SCHEMA) == "(\"name\" = 'it''s')"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
+import pkgutil
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import tablever
 from docs import examples, generate
 from tablever import errors
 
@@ -44,6 +48,19 @@ def test_every_page_is_in_the_index() -> None:
     index = examples.ROOT / "docs" / "README.md"
     linked = {(index.parent / target).resolve() for target, _ in LINK.findall(index.read_text("utf-8"))}
     assert {p for p in PAGES if p.parent != examples.ROOT and p != index} <= linked
+
+
+MODULES = sorted(m.name for m in pkgutil.walk_packages(tablever.__path__, "tablever.") if m.name != "tablever.__main__")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_of_docstrings(module: str, tmp_path: Path) -> None:
+    """Every example of a docstring prints what it shows; ``folder`` is an empty folder, public names are there."""
+    names = {name: getattr(tablever, name) for name in tablever.__all__}
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for number, found in enumerate(doctest.DocTestFinder().find(import_module(module))):
+        found.globs.update(names, folder=tmp_path / str(number))
+        assert runner.run(found).failed == 0, found.name
 
 
 def test_every_error_named_in_raises_exists() -> None:

@@ -70,13 +70,15 @@ ROWS = pa.table(
         "s": pa.array(["é😀", None]),
         "by": pa.array([b"\x00\xff", None], pa.binary()),
         "d": pa.array([dt.date(1, 1, 1), None]),
-        "t": pa.array([dt.datetime(2026, 1, 1, 0, 0, 0, 1), None], pa.timestamp("us")),
+        "t": pa.array([dt.datetime(2026, 1, 1, 0, 0, 0, 1, UTC).replace(tzinfo=None), None], pa.timestamp("us")),
         "z": pa.array([dt.datetime(2026, 1, 1, tzinfo=UTC), None], pa.timestamp("us", "UTC")),
         "n": pa.array([Decimal("1.50"), None], pa.decimal128(38, 10)),
         "l": pa.array([[1, None], None], pa.list_(pa.int32())),
         "st": pa.array([{"a": 1, "B c": None}, None], pa.struct([("a", pa.int32()), ("B c", pa.string())])),
         "m": pa.array([[("k", [1])], None], pa.map_(pa.string(), pa.list_(pa.int64()))),
-        "deep": pa.array([[{"x": [{"y": "é"}]}], None], pa.list_(pa.struct([("x", pa.list_(pa.struct([("y", pa.string())])))]))),
+        "deep": pa.array(
+            [[{"x": [{"y": "é"}]}], None], pa.list_(pa.struct([("x", pa.list_(pa.struct([("y", pa.string())])))]))
+        ),
         "filename": pa.array(["mine", None]),
         "file_row_number": pa.array([7, None], pa.int64()),
         "file_index": pa.array([8, None], pa.int64()),
@@ -120,12 +122,12 @@ def test_files_that_duckdb_cannot_read_itself_lose_their_deleted_rows_too(tmp_pa
     connection.close()
 
 
-PARTITIONS = {
+PARTITIONS: dict[str, tuple[pa.DataType, list[Any]]] = {
     "s": (pa.string(), ["a b", "it's", "x=y/%é", None]),
     "i": (pa.int32(), [1, -5, 2**31 - 1, None]),
     "d": (pa.date32(), [dt.date(2026, 1, 1), dt.date(1, 1, 1), None]),
     "z": (pa.timestamp("us", "UTC"), [dt.datetime(2026, 1, 1, 0, 0, 0, 123_456, UTC), None]),
-    "t": (pa.timestamp("us"), [dt.datetime(1960, 1, 1, 0, 0, 0, 1), None]),
+    "t": (pa.timestamp("us"), [dt.datetime(1960, 1, 1, 0, 0, 0, 1, UTC).replace(tzinfo=None), None]),
     "n": (pa.decimal128(10, 2), [Decimal("-1.50"), Decimal("0.00"), None]),
     "b": (pa.bool_(), [True, False, None]),
 }
@@ -184,7 +186,10 @@ def test_columns_added_later_are_null_in_older_files(tmp_path: Path) -> None:
     """A file without a column gives nulls of its type."""
     table = tv.create_table(tmp_path / "t", [{"a": 1}])
     tv.append(table, [{"a": 2, "b": "x"}], evolve=True)
-    assert engine.find_rows(scan_of(table), "a > 0", ["b", "a"]).to_pylist() == [{"b": None, "a": 1}, {"b": "x", "a": 2}]
+    assert engine.find_rows(scan_of(table), "a > 0", ["b", "a"]).to_pylist() == [
+        {"b": None, "a": 1},
+        {"b": "x", "a": 2},
+    ]
 
 
 def test_streaming_gives_the_same_rows_in_batches(tmp_path: Path) -> None:
@@ -207,7 +212,7 @@ def test_values_are_computed_row_by_row_in_order() -> None:
     assert values.column_names == ["b", "a"]
     assert values["a"].to_pylist() == [2 * a for a in range(200_000)]
     assert values["b"][199_999].as_py() == "199999x"
-    with pytest.raises(QueryError, match="Overflow|overflow|out of range"):
+    with pytest.raises(QueryError, match=r"(?i)overflow|out of range"):
         engine.evaluate(pa.table({"a": [2**63 - 1]}), {"a": "a + 1"})
 
 
@@ -283,7 +288,9 @@ def test_an_unknown_column_is_met_with_the_nearest_name() -> None:
 def test_times_are_utc_whatever_the_machine() -> None:
     """A time without a zone means UTC in every expression, on every cursor."""
     rows = pa.table({"t": pa.array([0], pa.timestamp("us", "UTC"))})
-    values = engine.evaluate(rows, {"t": "t = TIMESTAMPTZ '1970-01-01 00:00:00'", "h": "date_part('hour', t)", "u": "t"})
+    values = engine.evaluate(
+        rows, {"t": "t = TIMESTAMPTZ '1970-01-01 00:00:00'", "h": "date_part('hour', t)", "u": "t"}
+    )
     assert values.to_pylist()[0]["t"] is True
     assert values.to_pylist()[0]["h"] == 0
     assert values.schema.field("u").type == pa.timestamp("us", "UTC")

@@ -19,9 +19,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tablever.columns import canonical_schema
 from tablever.errors import InvalidInputError, SchemaMismatchError, StorageError
+from tablever.fitting import normalise
 from tablever.incoming import to_table
-from tablever.schema import canonical_schema, normalise
 from tests.strategies import shapes
 from tests.test_normalise import same
 

@@ -9,7 +9,9 @@ import pickle
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tablever.delta.actions import decode_percent
 from tablever.errors import (
     CorruptionError,
     InvalidInputError,
@@ -326,7 +329,7 @@ def test_a_log_that_begins_nowhere_is_corrupt(table: Table) -> None:
     table.fill(5)
     for number in range(2):
         table.entry(number).unlink()
-    with pytest.raises(CorruptionError, match="00000000000000000000.json"):
+    with pytest.raises(CorruptionError, match=r"00000000000000000000\.json"):
         table.log().head()
 
 
@@ -390,7 +393,7 @@ def test_times_rise(tmp_path_factory: pytest.TempPathFactory, offsets: list[int]
     log = table.log()
     log.snapshot(min(asked, len(offsets) - 1))
     listed = [version.timestamp for version in log.versions()]
-    assert all(later > earlier for earlier, later in zip(listed, listed[1:], strict=False))
+    assert all(later > earlier for earlier, later in pairwise(listed))
     for number, time in enumerate(listed):
         assert log.resolve(time) == number
         assert log.resolve(time + timedelta(microseconds=999)) == number
@@ -578,14 +581,12 @@ def test_the_words_for_what_is_not_there(table: Table) -> None:
 
 def test_what_can_be_opened(table: Table) -> None:
     """A path, its text, a URI, a Log and whatever holds one open the same table."""
-
-    class Holder:
-        log = table.log() if table.fill(2) is None else None  # type: ignore[func-returns-value]
-
-    for target in (table.folder, str(table.folder), table.folder.as_uri(), Holder.log, Holder()):
-        assert open_log(target).head().version == 1  # type: ignore[arg-type]
-    again = pickle.loads(pickle.dumps(Holder.log))  # noqa: S301
-    assert (again.name, again.head()) == ("orders", Holder.log.head())
+    table.fill(2)
+    log = table.log()
+    for target in (table.folder, str(table.folder), table.folder.as_uri(), log, SimpleNamespace(log=log)):
+        assert open_log(target).head().version == 1
+    again = pickle.loads(pickle.dumps(log))
+    assert (again.name, again.head()) == ("orders", log.head())
 
 
 def test_what_cannot_be_opened(table: Table, tmp_path: Path) -> None:
@@ -639,10 +640,11 @@ def test_golden_snapshots_are_those_of_deltalake(folder: Path) -> None:
         try:
             theirs = DeltaTable(str(root), version=number)
             files = sorted(file.rsplit("/", 1)[-1] for file in theirs.file_uris())
-        except Exception:  # noqa: BLE001 - what another library cannot open says nothing of ours
+        except Exception as error:  # noqa: BLE001 - what another library cannot open says nothing of ours
+            print(f"{folder.name}@{number}: {type(error).__name__}")
             continue
         ours = log.snapshot(number)
-        assert sorted(file.path.rsplit("/", 1)[-1] for file in ours.files) == files
+        assert sorted(decode_percent(file.path).rsplit("/", 1)[-1] for file in ours.files) == files
         assert ours.metadata.id == str(theirs.metadata().id)
         assert ours.protocol.min_reader == theirs.protocol().min_reader_version
 

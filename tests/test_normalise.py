@@ -13,9 +13,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tablever import schema
+from tablever.arrow_types import canonical_type
+from tablever.columns import canonical_schema
 from tablever.errors import ConstraintError, InvalidInputError, SchemaMismatchError
-from tablever.schema import canonical_schema, normalise
+from tablever.fitting import normalise
 from tests.strategies import NESTED, PRIMITIVES, shapes, values
 
 NUMBERS = (
@@ -23,7 +24,7 @@ NUMBERS = (
     *(pa.float32(), pa.float64(), pa.decimal128(5, 2), pa.decimal128(38, 10), pa.decimal64(15, 3), pa.decimal32(6, 0)),
     *(pa.decimal128(3, 3), pa.decimal256(50, 5)),
 )
-TARGETS = tuple(kind for kind in PRIMITIVES if schema.canonical_type(kind, "") in NUMBERS)
+TARGETS = tuple(kind for kind in PRIMITIVES if canonical_type(kind, "") in NUMBERS)
 
 
 def one(array: Any, kind: pa.DataType, *, nullable: bool = True) -> pa.ChunkedArray:
@@ -276,7 +277,7 @@ def test_maps() -> None:
 @given(st.data())
 def test_null_type_takes_any(data: st.DataObject) -> None:
     """A column of nothing but nulls, without a type, fits every nullable column."""
-    kind = schema.canonical_type(data.draw(st.sampled_from(PRIMITIVES + NESTED)), "c")
+    kind = canonical_type(data.draw(st.sampled_from(PRIMITIVES + NESTED)), "c")
     assert one(pa.nulls(3), kind).to_pylist() == [None] * 3
 
 
@@ -295,10 +296,10 @@ def test_years(kind: pa.DataType, wrap: Any) -> None:
     base = pa.int32() if pa.types.is_date(kind) else pa.int64()
     first, after = -719_162 * unit, 2_932_897 * unit
     fits = wrap(pa.array([first, after - 1, None], base).cast(kind))
-    assert len(one(fits, schema.canonical_type(fits.type, "c"))) == len(fits)
+    assert len(one(fits, canonical_type(fits.type, "c"))) == len(fits)
     for bad in (first - 1, after):
         array = wrap(pa.array([0, bad, None], base).cast(kind))
-        error = refused(array, schema.canonical_type(array.type, "c"))
+        error = refused(array, canonical_type(array.type, "c"))
         assert "outside the years 1 to 9999" in str(error)
         assert len(error.values) == 1
 
@@ -319,6 +320,14 @@ def test_broken_arrays() -> None:
     array = pa.DictionaryArray.from_arrays(pa.array([5]), pa.array(["a"]), safe=False)
     with pytest.raises(InvalidInputError, match="column 'c' is not valid Arrow data"):
         one(array, pa.string())
+
+
+def test_no_way_to_convert() -> None:
+    """What Arrow itself cannot convert is an error that names the column, not Arrow's own."""
+    array = pa.RunEndEncodedArray.from_arrays([2], pa.array(["a"], pa.string_view()))
+    with pytest.raises(InvalidInputError, match=r"column 'c' of type run_end_encoded.* cannot be converted") as caught:
+        one(array, pa.string())
+    assert "cast the column to string" in str(caught.value.hint)
 
 
 def test_not_null() -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points, packages_distributions
 from importlib.resources import files
@@ -28,12 +29,20 @@ PINS = [Requirement(line) for line in (ROOT / "requirements.lock").read_text("ut
 README = (ROOT / "README.md").read_text("utf-8")
 
 
+def _at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only type checkers see."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from _at_run_time(child)
+
+
 @cache
 def imported_distributions() -> frozenset[str]:
     """The distributions, other than Python's own, that some module of the package imports."""
     modules = set()
     for path in (ROOT / "tablever").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in _at_run_time(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:

@@ -121,14 +121,30 @@ def test_null_counts_count_only_where_they_are_exact() -> None:
         (pa.float32(), 0.1, 0.1, "v > 0.1::DOUBLE"),
         (pa.float32(), 0.1, 0.1, "v = 0.1"),
         (pa.float32(), 0.1, 0.1, "v <= 0.1"),
-        (pa.timestamp("us", "UTC"), "2026-01-01T00:00:00.123Z", "2026-01-01T00:00:00.123Z",
-         "v = TIMESTAMPTZ '2026-01-01 00:00:00.123456+00'"),
-        (pa.timestamp("us", "UTC"), "2026-01-01T00:00:00.123Z", "2026-01-01T00:00:00.123Z",
-         "v > '2026-01-01 01:00:00.123400+01'"),
-        (pa.timestamp("us"), "1960-01-01T00:00:00.124", "1960-01-01T00:00:00.124",
-         "v = TIMESTAMP '1960-01-01 00:00:00.123456'"),
-        (pa.timestamp("us"), "9999-12-31T23:59:59.999", "9999-12-31T23:59:59.999",
-         "v = TIMESTAMP '9999-12-31 23:59:59.999999'"),
+        (
+            pa.timestamp("us", "UTC"),
+            "2026-01-01T00:00:00.123Z",
+            "2026-01-01T00:00:00.123Z",
+            "v = TIMESTAMPTZ '2026-01-01 00:00:00.123456+00'",
+        ),
+        (
+            pa.timestamp("us", "UTC"),
+            "2026-01-01T00:00:00.123Z",
+            "2026-01-01T00:00:00.123Z",
+            "v > '2026-01-01 01:00:00.123400+01'",
+        ),
+        (
+            pa.timestamp("us"),
+            "1960-01-01T00:00:00.124",
+            "1960-01-01T00:00:00.124",
+            "v = TIMESTAMP '1960-01-01 00:00:00.123456'",
+        ),
+        (
+            pa.timestamp("us"),
+            "9999-12-31T23:59:59.999",
+            "9999-12-31T23:59:59.999",
+            "v = TIMESTAMP '9999-12-31 23:59:59.999999'",
+        ),
         (pa.timestamp("us", "UTC"), "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "v = '2026-01-01 01:00:00'"),
         (pa.string(), "a", "abc", "v = 'abcd'"),
         (pa.string(), "a", "x" * 32 + "\x7f", "v = '" + "x" * 32 + "é'"),
@@ -155,8 +171,12 @@ def test_bounds_are_taken_as_wide_as_writers_may_have_cut_them(
         (pa.float64(), 0.0, 1.0, "v = 5"),
         (pa.float64(), 0.0, 1.0, "v < 0"),
         (pa.float32(), 0.1, 0.2, "v = 0.5"),
-        (pa.timestamp("us", "UTC"), "2026-01-01T00:00:00.123Z", "2026-01-01T00:00:00.123Z",
-         "v > TIMESTAMPTZ '2026-01-01 00:00:00.126+00'"),
+        (
+            pa.timestamp("us", "UTC"),
+            "2026-01-01T00:00:00.123Z",
+            "2026-01-01T00:00:00.123Z",
+            "v > TIMESTAMPTZ '2026-01-01 00:00:00.126+00'",
+        ),
         (pa.timestamp("us"), "2026-01-01T00:00:00", "2026-01-01T00:00:00", "v >= '2026-01-02 00:00:00'"),
         (pa.string(), "a", "m", "v = 'z'"),
         (pa.string(), "b", "m", "v < 'b'"),
@@ -181,8 +201,12 @@ def test_what_lies_outside_is_left_out(kind: pa.DataType, low: Any, high: Any, w
         (pa.bool_(), ["true", "false"], "p = true", [0]),
         (pa.decimal128(10, 2), ["1.50", "2.50"], "p = 2.5", [1]),
         (pa.timestamp("us"), ["2026-01-01 00:00:00", "2026-01-02 00:00:00"], "p = '2026-01-02 00:00:00'", [1]),
-        (pa.timestamp("us", "UTC"), ["2026-01-01T00:00:00.000000Z", "2026-01-02 00:00:00"],
-         "p = TIMESTAMPTZ '2026-01-02 00:00:00+00'", [1]),
+        (
+            pa.timestamp("us", "UTC"),
+            ["2026-01-01T00:00:00.000000Z", "2026-01-02 00:00:00"],
+            "p = TIMESTAMPTZ '2026-01-02 00:00:00+00'",
+            [1],
+        ),
     ],
 )
 def test_partitions(kind: pa.DataType, texts: list[str | None], where: str, expected: list[int]) -> None:
@@ -212,12 +236,14 @@ VALUES: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.int64(): st.sampled_from([-(2**63), -(2**53) - 1, -1, 0, 1, 2**53, 2**53 + 1, 2**63 - 1]),
     pa.float64(): st.sampled_from([NAN, float("inf"), float("-inf"), -0.0, 0.0, 0.1, 1.0, 1e300, -5.5, 2.0**53]),
     pa.float32(): st.sampled_from([NAN, float("inf"), -0.0, 0.0, 0.1, 0.2, 1.5, -5.5, 16777216.0]),
-    pa.string(): st.sampled_from(["", "a", "A", "ab", "b", "é", "😀", "x" * 32, "x" * 33, "x" * 31 + "\uffff😀", "\x7f"]),
+    pa.string(): st.sampled_from(
+        ["", "a", "A", "ab", "b", "é", "😀", "x" * 32, "x" * 33, "x" * 31 + "\uffff😀", "\x7f"]
+    ),
     pa.decimal128(20, 2): st.sampled_from([Decimal(t) for t in ("0.00", "-1.50", "1.50", "123456789012345678.91")]),
     pa.date32(): st.sampled_from([dt.date(1, 1, 1), dt.date(1969, 12, 31), dt.date(2026, 1, 1), dt.date(9999, 12, 31)]),
     pa.timestamp("us"): st.sampled_from(
-        [dt.datetime(1960, 1, 1, 0, 0, 0, m) for m in (0, 1, 999_999)]
-        + [dt.datetime(2026, 1, 1, 0, 0, 0, m) for m in (123_000, 123_456, 124_000)]
+        [dt.datetime(1960, 1, 1, 0, 0, 0, m, UTC).replace(tzinfo=None) for m in (0, 1, 999_999)]
+        + [dt.datetime(2026, 1, 1, 0, 0, 0, m, UTC).replace(tzinfo=None) for m in (123_000, 123_456, 124_000)]
     ),
     pa.timestamp("us", "UTC"): st.sampled_from(
         [dt.datetime(2026, 1, 1, 0, 0, 0, m, UTC) for m in (123_000, 123_456, 124_000)]
@@ -246,7 +272,9 @@ def test_pruned_reads_give_the_same_rows(data: st.DataObject) -> None:
     schema = pa.schema([("v", kind)])
     groups = data.draw(st.lists(st.lists(st.none() | VALUES[kind], min_size=1, max_size=3), min_size=1, max_size=4))
     first, second = (constant(data.draw(VALUES[kind]), kind) for _ in range(2))
-    shape = data.draw(st.sampled_from(["v {} {a}", "{a} {} v", "v IN ({a}, {b})", "v BETWEEN {a} AND {b}", "v IS NULL"]))
+    shape = data.draw(
+        st.sampled_from(["v {} {a}", "{a} {} v", "v IN ({a}, {b})", "v BETWEEN {a} AND {b}", "v IS NULL"])
+    )
     where = shape.format(data.draw(st.sampled_from(["=", "<", "<=", ">", ">="])), a=first, b=second)
     tables = [pa.table({"v": pa.array(group, kind)}) for group in groups]
     files = [data_file(i, stats.gather(table)) for i, table in enumerate(tables)]

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tablever import schema
+from tablever.arrow_types import canonical_type
+from tablever.columns import canonical_schema, check_key, check_names, check_partition, evolve, with_not_null
 from tablever.errors import CorruptionError, InvalidKeyError, SchemaMismatchError, UnsupportedFeatureError
 from tests.strategies import NAMES, NESTED, PRIMITIVES, shapes
 
@@ -24,7 +26,7 @@ def delta(*columns: dict[str, Any]) -> str:
 @given(shapes())
 def test_arrow_delta_arrow(shape: Any) -> None:
     """A schema comes back from Delta's JSON as it was, at any depth, NOT NULL included."""
-    canonical = schema.canonical_schema(shape.schema)
+    canonical = canonical_schema(shape.schema)
     assert schema.delta_to_arrow(schema.arrow_to_delta(canonical)).equals(canonical, check_metadata=True)
 
 
@@ -39,7 +41,7 @@ def test_nested_nullability(nullable: bool) -> None:
 @pytest.mark.parametrize("kind", PRIMITIVES + NESTED, ids=str)
 def test_canonical_types_stay(kind: pa.DataType) -> None:
     """A canonical type is what it becomes."""
-    assert schema.canonical_type(kind, "c") == kind
+    assert canonical_type(kind, "c") == kind
 
 
 def test_agrees_with_deltalake() -> None:
@@ -47,7 +49,7 @@ def test_agrees_with_deltalake() -> None:
     from deltalake import Schema
 
     columns = pa.schema([pa.field(f"c{i}", kind, i % 2 == 0) for i, kind in enumerate(PRIMITIVES + NESTED)])
-    canonical = schema.canonical_schema(columns)
+    canonical = canonical_schema(columns)
     assert json.loads(schema.arrow_to_delta(canonical)) == json.loads(Schema.from_arrow(canonical).to_json())
 
 
@@ -84,7 +86,7 @@ def test_agrees_with_deltalake() -> None:
 )
 def test_becomes(given_type: pa.DataType, becomes: pa.DataType) -> None:
     """What Delta has no type for becomes the smallest that holds all its values, or is judged by value."""
-    assert schema.canonical_type(given_type, "c").equals(becomes, check_metadata=True)
+    assert canonical_type(given_type, "c").equals(becomes, check_metadata=True)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_types_that_delta_lacks(kind: pa.DataType, advice: str) -> None:
     """A type that no table holds is refused with the column, also deep in another, the type and what to do."""
     for outer, path in ((kind, "c"), (pa.struct([("x", pa.list_(kind))]), "c.x.element")):
         with pytest.raises(SchemaMismatchError) as caught:
-            schema.canonical_type(outer, "c")
+            canonical_type(outer, "c")
         assert str(caught.value) == f"column '{path}' has the type {kind}, for which Delta has none"
         assert advice in str(caught.value.hint)
 
@@ -168,7 +170,7 @@ def test_extending_keeps_metadata() -> None:
         {"name": "s", "type": {"type": "struct", "fields": [inner]}, "metadata": {"comment": "outer"}},
         {"name": "r", "type": "integer", "metadata": {"comment": "lost"}},
     )
-    wider = schema.with_not_null(schema.delta_to_arrow(before), ["a"]).set(2, pa.field("r", pa.string()))
+    wider = with_not_null(schema.delta_to_arrow(before), ["a"]).set(2, pa.field("r", pa.string()))
     after = schema.extend_delta(before, wider.append(pa.field("n", pa.int8())))
     a, s, r, n = schema.fields(after)
     assert (a.nullable, a.metadata, s.metadata, s.children[0].metadata) == (
@@ -189,7 +191,7 @@ def test_timestamp_ntz_is_found() -> None:
 @pytest.mark.parametrize("name", [*NAMES, "a b", "a,b", "a;{}()=", "a\nb\t", "a\\b", " a", "😀", "^a", "-", "__a"])
 def test_names_that_every_reader_takes(name: str) -> None:
     """Names that Polars, DuckDB and deltalake read back are accepted."""
-    schema.check_names(pa.schema([(name, pa.int8())]))
+    check_names(pa.schema([(name, pa.int8())]))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +213,7 @@ def test_names_that_every_reader_takes(name: str) -> None:
 def test_names_that_are_refused(names: list[str], message: str) -> None:
     """Names that not every reader could tell apart, and those kept for tablever and Delta, are refused."""
     with pytest.raises(SchemaMismatchError) as caught:
-        schema.canonical_schema(pa.schema([pa.field(name, pa.int8()) for name in names]))
+        canonical_schema(pa.schema([pa.field(name, pa.int8()) for name in names]))
     assert str(caught.value) == message
     assert caught.value.hint
 
@@ -219,15 +221,15 @@ def test_names_that_are_refused(names: list[str], message: str) -> None:
 def test_struct_fields_equal_but_for_case() -> None:
     """A struct's fields are told apart as columns are: DuckDB renames one of them otherwise."""
     with pytest.raises(SchemaMismatchError, match="column 'c': 'x' and 'X', equal but for case"):
-        schema.canonical_type(pa.struct([("x", pa.int8()), ("X", pa.int8())]), "c")
+        canonical_type(pa.struct([("x", pa.int8()), ("X", pa.int8())]), "c")
 
 
 def test_evolve_appends() -> None:
     """New columns come last, in the rows' order, canonical and nullable; the table's stay as they are."""
     current = pa.schema([pa.field("id", pa.int64(), nullable=False), ("a", pa.string())])
     rows = pa.schema([pa.field("z", pa.uint8(), nullable=False), ("id", pa.int8()), ("b", pa.large_string())])
-    assert schema.evolve(current, rows) == pa.schema([*current, ("z", pa.int16()), ("b", pa.string())])
-    assert schema.evolve(current, pa.schema([("id", pa.int8())])) is current
+    assert evolve(current, rows) == pa.schema([*current, ("z", pa.int16()), ("b", pa.string())])
+    assert evolve(current, pa.schema([("id", pa.int8())])) is current
 
 
 @pytest.mark.parametrize(
@@ -242,7 +244,7 @@ def test_evolve_appends() -> None:
 def test_evolve_refuses(column: tuple[str, pa.DataType], message: str) -> None:
     """A new column obeys the rules that a new table's columns do, and no name is ambiguous."""
     with pytest.raises(SchemaMismatchError, match=message) as caught:
-        schema.evolve(pa.schema([("id", pa.int64())]), pa.schema([("id", pa.int64()), column]))
+        evolve(pa.schema([("id", pa.int64())]), pa.schema([("id", pa.int64()), column]))
     assert caught.value.hint
 
 
@@ -256,10 +258,10 @@ COLUMNS = pa.schema(
 
 def test_key_columns() -> None:
     """A key is one column or several of a type whose values are plainly equal or not."""
-    assert schema.check_key(COLUMNS, "id") == ("id",)
-    assert schema.check_key(COLUMNS, ["day", "price", "raw"]) == ("day", "price", "raw")
-    assert schema.check_key(COLUMNS, None) == schema.check_partition(COLUMNS, None) == ()
-    assert schema.check_partition(COLUMNS, "day") == ("day",)
+    assert check_key(COLUMNS, "id") == ("id",)
+    assert check_key(COLUMNS, ["day", "price", "raw"]) == ("day", "price", "raw")
+    assert check_key(COLUMNS, None) == check_partition(COLUMNS, None) == ()
+    assert check_partition(COLUMNS, "day") == ("day",)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +278,7 @@ def test_key_columns() -> None:
 def test_bad_keys(key: Any, message: str, hint: str) -> None:
     """A key that cannot be is refused with what there is and what to do."""
     with pytest.raises(InvalidKeyError) as caught:
-        schema.check_key(COLUMNS, key)
+        check_key(COLUMNS, key)
     assert message in str(caught.value)
     assert hint in str(caught.value.hint)
 
@@ -293,27 +295,27 @@ def test_bad_keys(key: Any, message: str, hint: str) -> None:
 def test_partition_columns(columns: Any, message: str | None) -> None:
     """A table is partitioned by columns that have a text in the log."""
     if message is None:
-        assert schema.check_partition(COLUMNS, columns) == tuple(columns)
+        assert check_partition(COLUMNS, columns) == tuple(columns)
         return
     with pytest.raises(InvalidKeyError, match=message):
-        schema.check_partition(COLUMNS, columns)
+        check_partition(COLUMNS, columns)
 
 
 def test_partitioned_by_everything() -> None:
     """Partitioning by every column is refused: Delta demands data in the files."""
     with pytest.raises(InvalidKeyError, match="every column"):
-        schema.check_partition(pa.schema([("a", pa.int8()), ("b", pa.int8())]), ["b", "a"])
+        check_partition(pa.schema([("a", pa.int8()), ("b", pa.int8())]), ["b", "a"])
 
 
 @given(st.sets(st.sampled_from(COLUMNS.names)))
 def test_not_null(names: set[str]) -> None:
     """Exactly the columns that are named become NOT NULL; order and types stay."""
-    got = schema.with_not_null(COLUMNS, names)
+    got = with_not_null(COLUMNS, names)
     assert [(f.name, f.type, f.nullable) for f in got] == [(f.name, f.type, f.name not in names) for f in COLUMNS]
 
 
 def test_not_null_of_nothing() -> None:
     """A column that is not there cannot become NOT NULL."""
     with pytest.raises(SchemaMismatchError, match="no column 'nmae'") as caught:
-        schema.with_not_null(COLUMNS, ["nmae"])
+        with_not_null(COLUMNS, ["nmae"])
     assert caught.value.hint == "did you mean 'name'?"

@@ -387,7 +387,14 @@ class Store(RuleBasedStateMachine):
     def change_rows_rebuild_the_version(self) -> None:
         number = len(self.model.versions) - 1
         before = self.model.versions[number - 1].state if number else replace(self.head, rows=())
-        changes = tv.query(f"SELECT * FROM table_changes('t', {number}, {number})", tables={"t": self.path})
+        feed = f"SELECT * FROM table_changes('t', {number}, {number})"
+        types = {c.name: c.delta for c in self.head.columns}
+        if before.rows and any(types.get(c.name, c.delta) != c.delta for c in before.columns):
+            # rows of the old type cannot stand in a column of the new one, and are not cast or dropped silently
+            with pytest.raises(errors.SchemaMismatchError):
+                tv.query(feed, tables={"t": self.path})
+            return
+        changes = tv.query(feed, tables={"t": self.path})
         if (
             not {c.name: c.delta for c in before.columns}.items()
             <= {c.name: c.delta for c in self.head.columns}.items()

@@ -215,8 +215,8 @@ def run_write(table: str, write: Write, options: Mapping[str, Any]) -> None:
         click.echo(f"nothing to change: this batch is version {version.number} of '{safe(table)}' already")
     else:
         taken = time.perf_counter() - started
-        counts = "" if version.rows_added is None else f" {changes_text(version)}"
-        click.echo(f"version {version.number}: {version.operation}{counts}, {plural(version.rows)} ({taken:.2f} s)")
+        done = f"{version.operation} {changes_text(version)}".rstrip()
+        click.echo(f"version {version.number}: {done}, {plural(version.rows)} ({taken:.2f} s)")
 
 
 class InterruptedWriteError(Exception):

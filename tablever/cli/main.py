@@ -94,8 +94,9 @@ for command in (
 
 
 def run_command(arguments: Sequence[str]) -> None:
-    """Run one command as the shell would; its errors are raised."""
-    cli.main(list(arguments), prog_name="tablever", standalone_mode=False)
+    """Run one command as the shell would; its errors are raised, all of them."""
+    with cli.make_context("tablever", list(arguments)) as context:
+        cli.invoke(context)
 
 
 def main() -> None:
@@ -103,6 +104,8 @@ def main() -> None:
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that is not UTF-8 gets escapes, not a defect
         sys.stdout.reconfigure(errors="backslashreplace")
+    if "_TABLEVER_COMPLETE" in os.environ:
+        cli.main(prog_name="tablever")  # click answers a shell's completion, and exits
     sys.exit(exit_code(sys.argv[1:]))
 
 
@@ -117,16 +120,22 @@ def exit_code(arguments: Sequence[str]) -> int:
         return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), DEFECT)
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return USAGE
     except click.ClickException as error:
         _print_usage(error, as_json)
         return USAGE
-    except (InterruptedWriteError, click.Abort, KeyboardInterrupt) as error:
+    except (InterruptedWriteError, KeyboardInterrupt) as error:
         click.echo("\n" + safe(str(error) or "interrupted"), err=True)
         return INTERRUPTED
     except BrokenPipeError:
         # Python flushes standard output once more as it ends; it must not find the closed pipe then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:
+        print_error(errors.StorageError(f"cannot write the output: {error}"), as_json)
+        return EXIT_CODES[errors.StorageError]
     except Exception as error:  # noqa: BLE001  # the edge of the program
         return _defect(error, as_json)
     return 0

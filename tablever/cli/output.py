@@ -92,7 +92,8 @@ def table_lines(
 ) -> list[str]:
     """The rows as aligned lines under a header and a rule, at most ``columns`` wide.
 
-    The widest columns give way first; where that is not enough, columns in the middle are left out.
+    The widest columns of text give way first; where that is not enough, columns in the middle are left out. A
+    number is never cut.
 
     Args:
         header: the names.
@@ -105,7 +106,7 @@ def table_lines(
     limit = columns or terminal_width()
     shown = list(range(len(header)))
     if limit:
-        widths = _narrowed(widths, limit)
+        widths = _narrowed(widths, right, limit)
         shown = _fitting(widths, limit)
     lines = [_line(row, shown, widths, right) for row in cells]
     rule = GAP.join("─" * widths[index] if index >= 0 else "…" for index in shown)
@@ -117,10 +118,11 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _narrowed(widths: list[int], limit: int) -> list[int]:
+def _narrowed(widths: list[int], rigid: Sequence[bool], limit: int) -> list[int]:
     widths = list(widths)
-    while _total(widths) > limit:
-        widest = max(range(len(widths)), key=widths.__getitem__)
+    soft = [index for index, is_rigid in enumerate(rigid) if not is_rigid]
+    while soft and _total(widths) > limit:
+        widest = max(soft, key=widths.__getitem__)
         if widths[widest] <= NARROWEST_CELL:
             break
         widths[widest] -= 1
@@ -177,9 +179,11 @@ def version_json(version: Version) -> dict[str, Any]:
 
 
 def changes_text(version: Version) -> str:
-    """``+12 -10 ~10``: rows added, removed, updated, as the version counts them."""
-    added, removed = count(version.rows_added, "+"), count(version.rows_removed, "-")
-    return f"{added} {removed} {count(version.rows_updated, '~')}"
+    """``+12 -10 ~10``: rows added, removed, updated, as the version counts them; those that are none left out."""
+    counts = {"+": version.rows_added, "-": version.rows_removed, "~": version.rows_updated}
+    return " ".join(
+        f"{sign}?" if number is None else count(number, sign) for sign, number in counts.items() if number != 0
+    )
 
 
 def print_json(name: str, values: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from tablever.cli.output import (
     print_json,
     safe,
     table_lines,
+    terminal_width,
     time_text,
     version_json,
 )
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from tablever.model import Version
 
 TARGET_HELP = "TABLE may carry a version: data/reviews@3, @-2, @v2.0, @2026-11-01T12:00:00Z."
+
+
+WIDE_ENOUGH_FOR_LOG = 130
 
 
 class Limit(click.ParamType[int]):
@@ -65,12 +69,25 @@ def log(table: str, limit: int | None, json_output: bool) -> None:
     if json_output:
         print_json("log", {"table": table, "versions": [version_json(version) for version in shown]})
         return
-    header = ["version", "time (UTC)", "operation", "added", "removed", "updated", "rows", "author", "message"]
-    right = [name in ("version", "added", "removed", "updated", "rows") for name in header]
-    for line in table_lines(header, [_log_row(version) for version in shown], right):
+    for line in _log_lines(shown, terminal_width()):
         click.echo(line)
     if len(shown) < len(versions):
         click.echo(click.style(f"({len(shown):,} of {plural(len(versions), 'version')})", dim=True))
+
+
+def _log_lines(versions: list[Version], columns: int | None) -> list[str]:
+    """One line a version; two on a terminal that is too narrow for that."""
+    rows = [_log_row(version) for version in versions]
+    if columns is not None and columns < WIDE_ENOUGH_FOR_LOG:
+        lines = []
+        for version, row in zip(versions, rows, strict=True):
+            changes = f"{changes_text(version)}, " if changes_text(version) else ""
+            lines.append(f"{row[0]:<4} {row[1]}Z  {row[2]}  {changes}{plural(version.rows)}")
+            lines.append("     " + ": ".join(text for text in row[-2:] if text))
+        return lines
+    header = ["version", "time (UTC)", "operation", "added", "removed", "updated", "rows", "author", "message"]
+    right = [name not in ("operation", "author", "message") for name in header]
+    return table_lines(header, rows, right, columns)
 
 
 def _log_row(version: Version) -> list[str]:
@@ -106,7 +123,7 @@ def show(table: str, json_output: bool) -> None:
         "operation": version.operation,
         "author": version.author,
         "message": version.message,
-        "changes": changes_text(version),
+        "changes": changes_text(version) or None,
         "rows": count(version.rows),
         "parent": None if version.parent is None else str(version.parent),
         "content": version.content_hash,

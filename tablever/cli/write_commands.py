@@ -136,7 +136,7 @@ def overwrite(
     epilog=example('tablever update data/reviews --set "label=\'neg\'" --where "id = 7"'),
 )
 @common.table_argument
-@click.option("--set", "assignments", multiple=True, required=True, metavar="COLUMN=EXPRESSION")
+@click.option("--set", "assignments", multiple=True, required=True, metavar="COLUMN=EXPRESSION", help="What to set.")
 @click.option("--where", required=True, help="The rows to update; 'true' for all.")
 @common.write_options
 def update(table: str, assignments: tuple[str, ...], where: str, **options: Any) -> None:

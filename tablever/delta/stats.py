@@ -22,6 +22,7 @@ from tablever.model import DataFile
 INDEXED_COLUMNS = 32
 STRING_PREFIX = 32
 HIGHEST_CHARACTER = "\U0010ffff"
+MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def bounds(file: DataFile, column: str, kind: pa.DataType) -> Bounds | None:
     if lower is None or upper is None:
         return None
     if isinstance(upper, datetime):
-        upper = upper + timedelta(milliseconds=1)
+        last = datetime.max.replace(tzinfo=upper.tzinfo)
+        upper = last if last - upper < MILLISECOND else upper + MILLISECOND
     return Bounds(lower, upper)
 
 

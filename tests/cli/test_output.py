@@ -19,6 +19,12 @@ def test_a_table_fits_its_terminal(columns: int) -> None:
     assert lines[0].startswith("column0")
 
 
+def test_numbers_are_never_cut() -> None:
+    """A column of numbers is shown whole or left out; text gives way before it."""
+    lines = table_lines(["text", "number"], [["x" * 30, "1234567890"]], [False, True], 24)
+    assert lines[2] == "xxxxxxxxxxx…  1234567890"
+
+
 def test_without_a_terminal_every_column_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no terminal watches no column is left out."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from pathlib import Path
 
@@ -149,10 +150,8 @@ def test_what_is_no_vector_is_refused(vector: DeletionVector) -> None:
 @given(st.binary(max_size=80))
 def test_noise_is_refused_or_a_bitmap(noise: bytes) -> None:
     """No bytes after the magic number make the decoder fail in another way."""
-    try:
+    with contextlib.suppress(CorruptionError):
         assert len(vectors.decode(vectors.MAGIC + noise)) >= 0
-    except CorruptionError:
-        pass
 
 
 def test_positions_out_of_the_file_are_refused() -> None:

@@ -1,0 +1,400 @@
+"""A DuckDB session that knows versioned tables: statements are rewritten so that views of versions stand in them.
+
+A statement is parsed by DuckDB; where a versioned table stands, the name of a view of that version is spliced into
+the text. So a statement sees each table at one version throughout, and DuckDB's grammar and messages stay what they
+are. Files are left out where the WHERE beside a table excludes them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from tablever import engine, statements
+from tablever.catalog import Catalog, table_above
+from tablever.changefeed import change_rows
+from tablever.errors import QueryError
+from tablever.expressions import refuse_outside, walk
+from tablever.log import Log
+from tablever.model import DataFile, Snapshot
+from tablever.needed import needed_files
+from tablever.results import Result, versions_table
+from tablever.scan import Scan, open_scan
+from tablever.statements import At, FunctionCall, Reference, Token, Tree
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MOST_VIEWS = 256
+
+_WRITE_HINTS = {
+    "INSERT": "tablever append or upsert adds rows",
+    "MERGE": "tablever upsert adds and replaces rows by key",
+    "UPDATE": "tablever update changes rows",
+    "DELETE": "tablever delete removes rows",
+    "TRUNCATE": "tablever delete removes rows",
+    "COPY": "tablever append loads files",
+    "CREATE": "give it another name; tablever create makes a versioned table",
+    "DROP": "a versioned table is dropped by removing its folder",
+    "ALTER": "tablever append --evolve adds columns",
+}
+
+
+@dataclass(frozen=True)
+class _View:
+    name: str
+    sql: str
+    scan: Scan
+
+
+@dataclass
+class _Statement:
+    """One statement being rewritten: its text, and what of each table it has looked up, so that it looks once."""
+
+    data: bytes
+    heads: dict[str, Snapshot] = field(default_factory=dict)
+
+
+class Session:
+    """A connection to DuckDB that knows versioned tables. For one thread."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._connection: DuckDBPyConnection = engine.new_connection()
+        self._views: OrderedDict[tuple[Any, ...], _View] = OrderedDict()
+        self._kept: set[str] = set()
+        self._heads: dict[tuple[str, ...], int] = {}
+        self._names = count()
+
+    def sql(self, text: str) -> Result:
+        """Run statements in order; the result is the last one's. Errors are those of ``tablever.query``."""
+        if not isinstance(text, str):
+            raise QueryError(f"the SQL must be a text, not {type(text).__name__}")
+        data = text.encode(errors="surrogatepass")
+        with self.errors():
+            ordered = statements.aliases_first(data, self._tokens(data)).decode(errors="surrogatepass")
+            parts = [part.query for part in self._connection.extract_statements(ordered)]
+        result = Result(None, self.errors)
+        for i, part in enumerate(parts):
+            rewritten = self._rewrite(part)
+            with self.errors():
+                result = Result(self._connection.sql(rewritten), self.errors)
+            if i + 1 < len(parts):
+                result.to_arrow_table()
+        return result
+
+    execute = sql
+    query = sql
+
+    def register(self, name: str, rows: Any) -> None:
+        """Make a pyarrow table, or a Polars or pandas frame, a relation of the session."""
+        if self._catalog.find((name,)) is not None:
+            raise QueryError(f"'{name}' is a versioned table below '{self._catalog.root}'", hint="choose another name")
+        self._connection.register(name, rows)
+
+    def tables(self) -> list[str]:
+        """The names of the versioned tables, nested ones as ``a/b``; sorted."""
+        return self._catalog.names()
+
+    def close(self) -> None:
+        """End the session; results that were not read are lost."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what DuckDB raises into our errors; a table it does not know gets the names of those there are."""
+        try:
+            with engine.scan_errors(*(view.scan for view in self._views.values())):
+                yield
+        except QueryError as error:
+            message = str(error.__cause__ or error)
+            unknown = re.search(r"Table with name (.+?) does not exist", message)
+            if unknown:
+                raise self._catalog.unknown(unknown[1].strip('"'), sorted(self._own_names())) from error
+            raise
+
+    def _own_names(self) -> set[str]:
+        """What statements made in this session, in lower case."""
+        rows = self._connection.execute(
+            "SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
+        ).fetchall()
+        heads = {name for path in self._heads for name in ["/".join(path).lower()]}
+        return {str(name).lower() for (name,) in rows if not str(name).startswith("__tv_")} - heads
+
+    def _tokens(self, data: bytes) -> list[Token]:
+        return statements.cut(data, engine.token_starts(data))
+
+    def _rewrite(self, text: str) -> str:
+        """A statement with the names of views in the places where versioned tables stand."""
+        statement = _Statement(text.encode(errors="surrogatepass"))
+        tokens = self._tokens(statement.data)
+        self._refuse_write(tokens)
+        self._refresh_heads()
+        tree, shift, keeps = self._query_in(statement.data, tokens)
+        changes = [(call.start, call.end, self._call(call, statement)) for call in statements.function_calls(tokens)]
+        if tree is None:
+            self._make_heads(tokens, statement)
+            references = statements.token_references(tokens)
+        else:
+            inside = [_shifted(token, -shift) for token in tokens if token.start >= shift]
+            references = [_moved(ref, shift) for ref in statements.tree_references(tree, inside)]
+            if _lists_tables(tree):
+                self._make_every_head(statement)
+        own = self._own_names() if references else set()
+        for reference in references:
+            changes += self._changes(reference, statement, own, keeps=keeps)
+        return statements.splice(statement.data, changes).decode(errors="surrogatepass")
+
+    def _query_in(self, data: bytes, tokens: Sequence[Token]) -> tuple[Tree | None, int, bool]:
+        """The tree of the query in a statement, where its text begins, and whether the statement keeps it."""
+        tree = engine.parse(self._connection, data.decode(errors="surrogatepass"))
+        if not tree["error"]:
+            return tree, 0, False
+        span = statements.inner_query(tokens)
+        if span is not None:
+            start, end, keeps = span
+            tree = engine.parse(self._connection, data[start:end].decode(errors="surrogatepass"))
+            if not tree["error"]:
+                return tree, start, keeps
+        return None, 0, False
+
+    def _refuse_write(self, tokens: Sequence[Token]) -> None:
+        written = statements.written_table(tokens)
+        if written is not None:
+            verb, path = written
+            if self._catalog.find(path) is not None and ".".join(path).lower() not in self._own_names():
+                raise QueryError(
+                    f"{verb} cannot write '{'.'.join(path)}': SQL only reads versioned tables", hint=_WRITE_HINTS[verb]
+                )
+        target = statements.copy_target(tokens)
+        folder = table_above(Path(target).absolute()) if target else None
+        if folder is not None:
+            raise QueryError(
+                f"COPY cannot write '{target}': it lies in the versioned table '{folder}'",
+                hint="write to another folder",
+            )
+
+    def _changes(
+        self, reference: Reference, statement: _Statement, own: set[str], *, keeps: bool
+    ) -> list[tuple[int, int, str]]:
+        """What to replace for one reference."""
+        name = ".".join(reference.path)
+        log = None if name.lower() in own else self._catalog.find(reference.path)
+        if log is None:
+            if reference.at is None:
+                return []
+            if name.lower() in own:
+                raise QueryError(f"'{name}' is no versioned table: AT cannot be asked of it", table=name)
+            raise self._catalog.unknown(name, sorted(own))
+        if reference.at is None and keeps and len(reference.path) == 1:
+            self._make_head(reference.path, log, statement)
+            return []
+        snapshot = self._head(log, statement) if reference.at is None else self._version(log, reference.at, statement)
+        files = snapshot.files if keeps else needed_files(snapshot, reference)
+        view = self._view(log, snapshot, files, keeps=keeps)
+        if reference.start == reference.end:
+            raise QueryError(f"'{name}' cannot stand there", hint=f"write SELECT * FROM {name}")
+        alias = "" if reference.alias or reference.bare else f" AS {engine.identifier(reference.path[-1])}"
+        changes = [(reference.start, reference.end, view + alias)]
+        if reference.at is not None:
+            changes.append((reference.at.start, reference.at.end, ""))
+        return changes
+
+    def _head(self, log: Log, statement: _Statement) -> Snapshot:
+        if log.uri not in statement.heads:
+            statement.heads[log.uri] = log.head()
+        return statement.heads[log.uri]
+
+    def _version(self, log: Log, at: At, statement: _Statement) -> Snapshot:
+        text = statement.data[at.value_start : at.value_end].decode(errors="surrogatepass")
+        value = self._constant(text, f"AT ({at.unit} => {text})")
+        if at.unit == "VERSION":
+            if isinstance(value, datetime):
+                raise QueryError(f"AT (VERSION => {text}) names a time", hint="write AT (TIMESTAMP => …)")
+            return log.snapshot(log.resolve(value))
+        return log.snapshot(log.resolve(_moment(value, text)))
+
+    def _constant(self, text: str, what: str) -> int | str | datetime:
+        """The value of a constant expression: a number, a text, or an instant."""
+        with engine.cursor() as connection, engine.query_errors(what):
+            tree = engine.parse(connection, f"SELECT ({text}\n)")
+            if tree["error"] or any("column_names" in node for node in walk(tree)):
+                raise QueryError(f"{what}: only a constant can stand there", hint="AT (VERSION => 3)")
+            chosen = tree["statements"][0]["node"]["select_list"]
+            refuse_outside({"children": chosen}, what)
+            asked = f"SELECT typeof(v), CAST(v AS VARCHAR) FROM (SELECT ({text}\n) AS v)"
+            kind, value = connection.execute(asked).fetchall()[0]
+        if value is None:
+            raise QueryError(f"{what}: NULL is no version")
+        if kind == "VARCHAR":
+            return str(value)
+        if kind == "TIMESTAMP WITH TIME ZONE":
+            return datetime.fromisoformat(str(value)).astimezone(UTC)
+        if "INT" in kind:
+            return int(value)
+        raise QueryError(
+            f"{what}: a {kind} names no version",
+            hint="a number, a text, or a time with its zone: TIMESTAMPTZ '2026-11-01 12:00:00+00'",
+        )
+
+    def _call(self, call: FunctionCall, statement: _Statement) -> str:
+        """The rows of one of our table functions, as a relation's name."""
+        text = statement.data[call.arguments_start : call.arguments_end].decode(errors="surrogatepass")
+        arguments = self._arguments(text, call.name)
+        log = self._catalog.find((str(arguments[0]),)) or self._catalog.find(str(arguments[0]).split("."))
+        if log is None:
+            raise self._catalog.unknown(str(arguments[0]))
+        if call.name == "table_versions":
+            rows = versions_table(log.versions())
+        else:
+            first, last = (log.resolve(argument) for argument in arguments[1:])
+            if first > last:
+                raise QueryError(
+                    f"{call.name}({text}): version {first} comes after {last}", hint="give the earlier version first"
+                )
+            rows = change_rows(log, first, last)
+        self._connection.register("__tv_staged", rows)
+        name = engine.keep(self._connection, "SELECT * FROM __tv_staged")
+        self._connection.unregister("__tv_staged")
+        return name if call.alias else f"{name} AS {call.name}"
+
+    def _arguments(self, text: str, function: str) -> list[int | str | datetime]:
+        wanted = {"table_versions": ("table",), "table_changes": ("table", "first", "last")}[function]
+        what = f"{function}({text})"
+        with engine.cursor() as connection:
+            tree = engine.parse(connection, f"SELECT {text}" if text.strip() else "SELECT 0")
+        items = [] if tree["error"] or not text.strip() else tree["statements"][0]["node"]["select_list"]
+        if len(items) != len(wanted):
+            raise QueryError(f"{what}: it takes {len(wanted)} arguments", hint=f"{function}({', '.join(wanted)})")
+        pieces = _split_arguments(self._tokens(text.encode(errors="surrogatepass")), text)
+        return [self._constant(piece, what) for piece in pieces]
+
+    def _view(self, log: Log, snapshot: Snapshot, files: Sequence[DataFile], *, keeps: bool) -> str:
+        """The name of a view of a version, or of some of its files."""
+        pruned = None if len(files) == len(snapshot.files) else tuple(file.identity for file in files)
+        key = (log.uri, snapshot.version, pruned)
+        if key not in self._views:
+            scan = open_scan(log, snapshot, files)
+            text = engine.relation_sql(self._connection, scan)
+            view = _View(f"{engine.SCHEMA}.__tv_view_{next(self._names)}", text, scan)
+            with engine.scan_errors(scan):
+                self._connection.execute(f"CREATE VIEW {view.name} AS {text}")
+            self._views[key] = view
+            self._drop_oldest()
+        self._views.move_to_end(key)
+        if keeps:
+            self._kept.add(self._views[key].name)
+        return self._views[key].name
+
+    def _drop_oldest(self) -> None:
+        spare = [key for key, view in self._views.items() if view.name not in self._kept]
+        for key in spare[: max(0, len(spare) - MOST_VIEWS)]:
+            view = self._views.pop(key)
+            self._connection.execute(f"DROP VIEW {view.name}")
+            engine.release(self._connection, view.sql)
+
+    def _make_head(self, path: tuple[str, ...], log: Log, statement: _Statement) -> None:
+        """Give the session a view of a table's name that follows its head."""
+        snapshot = self._head(log, statement)
+        if self._heads.get(path) == snapshot.version:
+            return
+        view = self._view(log, snapshot, snapshot.files, keeps=True)
+        name = engine.identifier("/".join(path))
+        self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {view}")
+        self._heads[path] = snapshot.version
+
+    def _refresh_heads(self) -> None:
+        for path in list(self._heads):
+            log = self._catalog.find(path)
+            if log is not None:
+                self._make_head(path, log, _Statement(b""))
+
+    def _make_heads(self, tokens: Sequence[Token], statement: _Statement) -> None:
+        """Views for every name in a text without a tree that is a table's."""
+        own = self._own_names()
+        for token in tokens:
+            if token.is_name or token.text[:1] == '"':
+                log = None if token.name.lower() in own else self._catalog.find((token.name,))
+                if log is not None:
+                    self._make_head((token.name,), log, statement)
+
+    def _make_every_head(self, statement: _Statement) -> None:
+        for name in self._catalog.names():
+            log = self._catalog.find((name,))
+            if log is not None:
+                self._make_head((name,), log, statement)
+
+
+def _lists_tables(tree: Tree) -> bool:
+    """Whether a query asks what tables there are."""
+    for node in walk(tree):
+        if node.get("type") == "SHOW_REF" and node.get("query") is None:
+            return True
+        path = [str(part).lower() for part in (node.get("qualified_name") or {}).get("path", ())]
+        if path[:1] == ["information_schema"] or str(node.get("function_name", "")).startswith("duckdb_"):
+            return True
+    return False
+
+
+def _shifted(token: Token, by: int) -> Token:
+    return Token(token.start + by, token.end + by, token.text, token.kind)
+
+
+def _moved(reference: Reference, by: int) -> Reference:
+    if not by:
+        return reference
+    at = reference.at
+    moved = None if at is None else At(at.start + by, at.end + by, at.unit, at.value_start + by, at.value_end + by)
+    return Reference(
+        reference.path,
+        reference.start + by,
+        reference.end + by,
+        reference.alias,
+        moved,
+        reference.select,
+        reference.node,
+        reference.bare,
+    )
+
+
+def _split_arguments(tokens: Sequence[Token], text: str) -> list[str]:
+    data, depth, start, pieces = text.encode(errors="surrogatepass"), 0, 0, []
+    for token in tokens:
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token.text, 0)
+        if token.text == "," and depth == 0:
+            pieces.append(data[start : token.start])
+            start = token.end
+    return [piece.decode(errors="surrogatepass") for piece in (*pieces, data[start:])]
+
+
+def _moment(value: int | str | datetime, text: str) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError as error:
+        raise QueryError(
+            f"AT (TIMESTAMP => {text}): that is no time", hint="AT (TIMESTAMP => '2026-11-01 12:00:00+00')"
+        ) from error
+    if isinstance(value, int) or moment.tzinfo is None:
+        raise QueryError(
+            f"AT (TIMESTAMP => {text}) has no time zone",
+            hint="add it: '2026-11-01 12:00:00+00' is 12 o'clock in UTC",
+        )
+    return moment
