@@ -61,6 +61,13 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
+def holds_floats(kind: pa.DataType) -> bool:
+    """Whether values of a type are, or contain at any depth, floats: NaN may hide among them."""
+    if pa.types.is_nested(kind):
+        return any(holds_floats(kind.field(i).type) for i in range(kind.num_fields))
+    return bool(pa.types.is_floating(kind))
+
+
 def is_bytes(kind: pa.DataType) -> bool:
     """Whether a type holds bytes in any layout."""
     types = pa.types

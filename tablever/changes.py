@@ -13,7 +13,8 @@ from tablever.rows import differs
 Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 _ROW = "__tv_index"
-_SIDE = "__tv_came"
+_SIDE = "__tv_side"
+_WENT, _CAME, _BOTH = "__tv_went", "__tv_came", "__tv_both"
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ def net(went: pl.DataFrame, came: pl.DataFrame, columns: Sequence[str], key: Seq
 
 
 def _net_by_key(went: pl.DataFrame, came: pl.DataFrame, columns: Sequence[str], key: Sequence[str]) -> Net:
-    left = went.select(key).with_row_index("left")
-    right = came.select(key).with_row_index("right")
+    left = went.select(key).with_row_index(_WENT)
+    right = came.select(key).with_row_index(_CAME)
     pairs = right.join(left, on=list(key), how="inner", maintain_order="left")
-    before, after = _array(pairs["left"]), _array(pairs["right"])
+    before, after = _array(pairs[_WENT]), _array(pairs[_CAME])
     others = [name for name in columns if name not in key]
     changed = differs(went[before], came[after], others).to_numpy()
     return Net(
@@ -94,14 +95,14 @@ def _net_by_value(went: pl.DataFrame, came: pl.DataFrame, columns: Sequence[str]
         pl.concat(sides)
         .group_by(list(columns))
         .agg(
-            pl.col(_ROW).filter(~pl.col(_SIDE)).sort().alias("went"),
-            pl.col(_ROW).filter(pl.col(_SIDE)).sort().alias("came"),
+            pl.col(_ROW).filter(~pl.col(_SIDE)).sort().alias(_WENT),
+            pl.col(_ROW).filter(pl.col(_SIDE)).sort().alias(_CAME),
         )
-        .select("went", "came", pl.min_horizontal(pl.col("went").list.len(), pl.col("came").list.len()).alias("both"))
+        .select(_WENT, _CAME, pl.min_horizontal(pl.col(_WENT).list.len(), pl.col(_CAME).list.len()).alias(_BOTH))
     )
     deleted, inserted = (
-        _array(groups.select(pl.col(side).list.slice(pl.col("both")).list.explode())[side].drop_nulls().sort())
-        for side in ("went", "came")
+        _array(groups.select(pl.col(side).list.slice(pl.col(_BOTH)).list.explode())[side].drop_nulls().sort())
+        for side in (_WENT, _CAME)
     )
     nothing = np.empty(0, np.int64)
     return Net(deleted, inserted, nothing, nothing)

@@ -26,7 +26,7 @@ from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction,
 from tablever.delta.vectors import vector_path
 from tablever.errors import ConflictError, ConstraintError, InvalidInputError
 from tablever.log import Log, entry_path
-from tablever.model import Snapshot, Version
+from tablever.model import Metadata, Snapshot, Version
 from tablever.plan import Proposal
 
 CHECKPOINT_INTERVAL = 50
@@ -47,6 +47,9 @@ DELTA_OPERATIONS = {
 logger = logging.getLogger("tablever")
 
 
+Content = Callable[[Metadata], str]
+
+
 @dataclass(frozen=True)
 class Record:
     """What the committer says of a commit.
@@ -54,7 +57,7 @@ class Record:
     Attributes:
         if_version: refuse unless the head is this version.
         batch_id: the load that this commit is; a second commit of the same batch is the first one's Version.
-        batch_digest: what tells the batch's content from another's.
+        batch_content: what tells the batch's content from another's, under a table's settings.
     """
 
     message: str | None = None
@@ -62,7 +65,7 @@ class Record:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     if_version: int | None = None
     batch_id: str | None = None
-    batch_digest: str | None = None
+    batch_content: Content | None = None
 
 
 Plan = Callable[[Snapshot, Staging], Proposal | None]
@@ -84,15 +87,16 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
     staging = Staging(log.storage)
     attempt = 0
     while True:
-        head = log.head()
-        loaded = _batch_loaded(log, head, record)
-        if loaded is not None:
-            return loaded
-        _check_head(log, head, record)
-        features.check_writable(head.protocol, head.metadata)
-        number = head.version + 1
-        entry = b""
+        number, entry = 0, b""
         try:
+            head = log.head()
+            loaded = _batch_loaded(log, head, record)
+            if loaded is not None:
+                staging.discard()
+                return loaded
+            _check_head(log, head, record)
+            features.check_writable(head.protocol, head.metadata)
+            number = head.version + 1
             proposal = plan(head, staging)
             if proposal is None:
                 staging.discard()
@@ -173,7 +177,7 @@ def _batch_loaded(log: Log, head: Snapshot, record: Record) -> Version | None:
         return None
     first = log.version(number)
     digest = log.batch_digest(number)
-    if digest is not None and digest != record.batch_digest:
+    if digest is not None and digest != _digest(record, log.snapshot(number).metadata):
         raise InvalidInputError(
             f"batch '{record.batch_id}' was loaded into '{log.name}' as version {number}, with other content",
             hint="a batch id names one content for ever: give the new content another id",
@@ -181,6 +185,15 @@ def _batch_loaded(log: Log, head: Snapshot, record: Record) -> Version | None:
             version=number,
         )
     return first
+
+
+def _digest(record: Record, settings: Metadata) -> str | None:
+    if record.batch_id is None or record.batch_content is None:
+        return None
+    try:
+        return record.batch_content(settings)
+    except InvalidInputError:  # rows that do not even fit are other content
+        return None
 
 
 def _named(proposal: Proposal) -> frozenset[str]:
@@ -233,7 +246,7 @@ def _commit_info(head: Snapshot | None, proposal: Proposal, record: Record, mome
         "rowsAdded": proposal.rows_added,
         "rowsRemoved": proposal.rows_removed,
         "rowsUpdated": proposal.rows_updated,
-        "batchDigest": record.batch_digest,
+        "batchDigest": None if settings is None else _digest(record, settings),
     }
     info: dict[str, Any] = {
         "timestamp": moment,

@@ -15,8 +15,10 @@ from urllib.parse import quote
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tablever.arrow_types import holds_floats
 from tablever.delta import partitions, stats
 from tablever.layout import fingerprint, nullable
 from tablever.model import ChangeFile, DataFile, Metadata
@@ -29,6 +31,8 @@ FILE_BYTES = 256 * 1024 * 1024
 ROW_GROUP_ROWS = 131_072
 DICTIONARY_SAMPLE = 10_000
 UNCOMMITTED = 0
+_INDEX = "__tv_index"
+_ROW = "__tv_index"
 
 
 @dataclass
@@ -110,17 +114,17 @@ def _by_partition(metadata: Metadata, rows: pa.Table) -> Iterator[tuple[Mapping[
             yield {}, rows
         return
     texts = {name: partitions.render(rows.column(name).combine_chunks(), name) for name in columns}
-    frame = pl.DataFrame(texts, schema=dict.fromkeys(columns, pl.String)).with_row_index("row")
+    frame = pl.DataFrame(texts, schema=dict.fromkeys(columns, pl.String)).with_row_index(_ROW)
     stored = rows.drop_columns(columns)
     for group in frame.partition_by(columns, maintain_order=True):
         values = {name: group[name][0] for name in columns}
-        yield values, stored.take(group["row"].to_arrow())
+        yield values, stored.take(group[_ROW].to_arrow())
 
 
 def _write_files(staging: Staging, prefix: str, rows: pa.Table) -> Iterator[tuple[str, DurableFile, pa.Table]]:
     """Write rows to as many files as they need; yields each file's path, the closed file and the rows it holds."""
     rows = pa.Table.from_arrays(rows.columns, schema=nullable(rows.schema))
-    dictionaries = _repetitive(rows)
+    dictionaries, measured = _repetitive(rows), _measured(rows)
     start = 0
     while start < rows.num_rows:
         path = f"{prefix}{_name()}.zstd.parquet"
@@ -131,6 +135,7 @@ def _write_files(staging: Staging, prefix: str, rows: pa.Table) -> Iterator[tupl
                 rows.schema,
                 compression="zstd",
                 use_dictionary=dictionaries,
+                write_statistics=measured,
                 write_page_index=True,
                 write_page_checksum=True,
                 store_schema=False,
@@ -142,6 +147,17 @@ def _write_files(staging: Staging, prefix: str, rows: pa.Table) -> Iterator[tupl
                     end += group.num_rows
         yield path, file, rows.slice(start, end - start)
         start = end
+
+
+def _measured(rows: pa.Table) -> list[str]:
+    """The columns that get Parquet statistics: all but those in which NaN would hide outside the bounds."""
+    return [field.name for field in rows.schema if not _may_hold_nan(rows.column(field.name))]
+
+
+def _may_hold_nan(column: pa.ChunkedArray) -> bool:
+    if not holds_floats(column.type):
+        return False
+    return pa.types.is_nested(column.type) or bool(pc.any(pc.is_nan(column)).as_py())
 
 
 def _repetitive(rows: pa.Table) -> list[str] | bool:

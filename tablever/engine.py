@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from tablever import expressions
+from tablever.arrow_types import holds_floats
 from tablever.errors import CorruptionError, QueryError, StorageError, UnsupportedFeatureError
 from tablever.layout import table_schema
 from tablever.model import DataFile, Snapshot
@@ -213,9 +214,13 @@ def _parquet_sql(
         f"default_value: NULL}}"
         for name in stored
     )
-    chosen = [
-        f"{inner[name] if name in inner else _by_file(scan, run, name)} AS {identifier(name)}" for name in columns
-    ]
+    guarded = any(file.hides_nan for file in run.files)
+    chosen = []
+    for name in columns:
+        value = inner[name] if name in inner else _by_file(scan, run, name)
+        if guarded and name in inner and holds_floats(schema.field(name).type):
+            value = f"CASE WHEN {value} IS NULL THEN NULL ELSE {value} END"  # no statistics are looked up through it
+        chosen.append(f"{value} AS {identifier(name)}")
     if positions:
         chosen += [f"CAST(file_index AS BIGINT) + {run.first} AS {FILE}", f"file_row_number AS {POSITION}"]
     paths = ", ".join(literal(file.location) for file in run.files)

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from tablever.arrow_types import holds_floats
 from tablever.errors import CorruptionError, StorageError, VersionVacuumedError
 from tablever.layout import nullable
 from tablever.scan import Positions, Scan, ScanFile
@@ -118,6 +119,9 @@ def _stored(scan: Scan, files: list[ScanFile], columns: list[str]) -> pl.LazyFra
         extra_columns="ignore",
         hive_partitioning=False,
         glob=False,
+        use_statistics=not (
+            any(file.hides_nan for file in files) and any(holds_floats(scan.schema.field(n).type) for n in columns)
+        ),
     )
 
 

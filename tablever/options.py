@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from tablever.commit import Record
+from tablever.commit import Content, Record
 from tablever.errors import InvalidInputError
 from tablever.log import Log
 from tablever.refs import Ref
@@ -30,7 +30,7 @@ class CommitOptions(TypedDict, total=False):
     batch_id: str | None
 
 
-def record(log: Log, options: CommitOptions, content: Hashable = None) -> Record:
+def record(log: Log, options: CommitOptions, content: Content | None = None) -> Record:
     """The options as a Record; ``content`` tells one batch's content from another's."""
     for name in ("message", "author", "batch_id"):
         value = options.get(name)
@@ -46,5 +46,5 @@ def record(log: Log, options: CommitOptions, content: Hashable = None) -> Record
         metadata=options.get("metadata") or {},
         if_version=None if wanted is None else log.resolve(wanted),
         batch_id=batch,
-        batch_digest=None if batch is None else str(content),
+        batch_content=content,
     )

@@ -50,6 +50,15 @@ class ScanFile:
     rows: int
     plain: bool
 
+    @property
+    def hides_nan(self) -> bool:
+        """Whether the Parquet statistics of float columns may leave NaN out.
+
+        Ours have none for a column that holds NaN; others' bounds look as if it were not there, and an engine that
+        trusts them drops rows for which ``NaN > x`` is true.
+        """
+        return SCHEMA_TAG not in (self.file.tags or {})
+
     def deleted(self) -> Positions:
         """Positions of the deleted rows, ascending; empty where there is no vector."""
         if self.file.vector is None:

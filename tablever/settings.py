@@ -59,7 +59,7 @@ def set_key(table: TableLike, key: str | Sequence[str] | None, **options: Unpack
         )
         return _settings_change("set-key", head, metadata)
 
-    return commit(log, plan, record(log, options, repr(names)))
+    return commit(log, plan, record(log, options, lambda _: repr(names)))
 
 
 def set_not_null(table: TableLike, columns: str | Sequence[str], **options: Unpack[CommitOptions]) -> Version | None:
@@ -83,11 +83,11 @@ def set_not_null(table: TableLike, columns: str | Sequence[str], **options: Unpa
         if target.equals(columns):
             return None
         rows = collect(lazy(open_scan(log, head), names))
-        check_not_null(to_arrow(rows, _only(target, names)), target)
+        check_not_null(to_arrow(rows, _only(target, names)), _only(target, names))
         text = extend_delta(head.metadata.schema_string, with_not_null(columns, names))
         return _settings_change("set-not-null", head, replace(head.metadata, schema_string=text))
 
-    return commit(log, plan, record(log, options, repr(names)))
+    return commit(log, plan, record(log, options, lambda _: repr(names)))
 
 
 def add_constraint(table: TableLike, name: str, check: str, **options: Unpack[CommitOptions]) -> Version | None:
@@ -123,7 +123,7 @@ def add_constraint(table: TableLike, name: str, check: str, **options: Unpack[Co
         _check_all(log, head, metadata)
         return _settings_change("add-constraint", head, metadata)
 
-    return commit(log, plan, record(log, options, f"{name}\0{check}"))
+    return commit(log, plan, record(log, options, lambda _: f"{name}\0{check}"))
 
 
 def _check_all(log: Log, head: Snapshot, metadata: Metadata) -> None:

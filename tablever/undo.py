@@ -28,6 +28,7 @@ from tablever.rows import differs
 from tablever.scan import Scan, locate, missing_file, open_scan
 
 VERSIONED_SETTINGS = ("tablever.key", "delta.constraints.")
+_LEFT, _FOUND = "__tv_left", "__tv_found"
 
 
 def restore(table: TableLike, ref: Ref, **options: Unpack[CommitOptions]) -> Version | None:
@@ -80,7 +81,7 @@ def restore(table: TableLike, ref: Ref, **options: Unpack[CommitOptions]) -> Ver
         )
         return replace(proposal, protocol=protocol_for(head, metadata), parameters={"version": str(number)})
 
-    return commit(log, plan, record(log, options, f"restore {number}"))
+    return commit(log, plan, record(log, options, lambda _: f"restore {number}"))
 
 
 def _restored(head: Metadata, target: Metadata) -> Metadata:
@@ -134,7 +135,7 @@ def revert(table: TableLike, ref: Ref, **options: Unpack[CommitOptions]) -> Vers
         constraints.check_rows(came, head.metadata)
         return row_changes(staging, "revert", scan, went, came, change, parameters={"version": str(number)})
 
-    return commit(log, plan, record(log, options, f"revert {number}"))
+    return commit(log, plan, record(log, options, lambda _: f"revert {number}"))
 
 
 @dataclass(frozen=True)
@@ -182,11 +183,11 @@ def _present_by_key(log: Log, head: Snapshot, undone: _Undone) -> tuple[Scan, pl
     keys = pl.concat([left.select(key), undone.went.select(key)]).unique()
     scan = merge.candidates(log, head, keys)
     found = find_keys(scan, keys, scan.schema.names)
-    pairs = left.select(key).with_row_index("left")
-    pairs = pairs.join(found.select(key).with_row_index("found"), on=list(key), how="full", coalesce=True)
-    both = pairs.drop_nulls(["left", "found"])
-    changed = differs(left[both["left"].to_numpy()], found[both["found"].to_numpy()], scan.schema.names)
-    broken = pl.concat([pairs.filter(pl.any_horizontal(pl.col("left", "found").is_null())), both.filter(changed)])
+    pairs = left.select(key).with_row_index(_LEFT)
+    pairs = pairs.join(found.select(key).with_row_index(_FOUND), on=list(key), how="full", coalesce=True)
+    both = pairs.drop_nulls([_LEFT, _FOUND])
+    changed = differs(left[both[_LEFT].to_numpy()], found[both[_FOUND].to_numpy()], scan.schema.names)
+    broken = pl.concat([pairs.filter(pl.any_horizontal(pl.col(_LEFT, _FOUND).is_null())), both.filter(changed)])
     if broken.height:
         raise _not_as_left(log, undone.version, broken.height, merge.show_keys(broken.select(key)))
     return scan, found

@@ -15,7 +15,7 @@ from tablever import constraints, engine, merge
 from tablever.changes import Net, net
 from tablever.columns import canonical_schema, check_key, with_not_null
 from tablever.columns import evolve as evolved
-from tablever.commit import Plan, commit
+from tablever.commit import Content, Plan, commit
 from tablever.datafiles import Staging, write_rows
 from tablever.deletions import uses_vectors
 from tablever.difference import Difference, net_difference
@@ -75,7 +75,7 @@ def append(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
             parameters={"mode": "Append"},
         )
 
-    return commit(log, plan, record(log, options, _batch(log, options, "append", source)))
+    return commit(log, plan, record(log, options, _content("append", source)))
 
 
 def upsert(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unpack[CommitOptions]) -> Version | None:
@@ -101,7 +101,7 @@ def upsert(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
         went = find_keys(scan, keys, scan.schema.names)
         return _commit_net(staging, "upsert", head, scan, went, incoming, metadata, key, origin=id(source))
 
-    return commit(log, plan, record(log, options, _batch(log, options, "upsert", source)))
+    return commit(log, plan, record(log, options, _content("upsert", source)))
 
 
 def overwrite(
@@ -167,7 +167,7 @@ def overwrite(
             parameters={"mode": "Overwrite"},
         )
 
-    return commit(log, plan, record(log, options, _batch(log, options, "overwrite", source)))
+    return commit(log, plan, record(log, options, _content("overwrite", source)))
 
 
 def update(
@@ -218,7 +218,7 @@ def update(
         _check_rows(came.take(pa.array(change.came)), head.metadata)
         return row_changes(staging, "update", scan, went, came, change, parameters={"predicate": where})
 
-    content = _text_digest("update", where, *(f"{name}={text}" for name, text in sorted(assignments.items())))
+    content = _text("update", where, *(f"{name}={text}" for name, text in sorted(assignments.items())))
     return commit(log, plan, record(log, options, content))
 
 
@@ -250,7 +250,7 @@ def delete(
         raise InvalidInputError("give either where or keys", hint='where="true" deletes every row')
     log = open_log(table)
     if where is not None:
-        return commit(log, _delete_where(log, where), record(log, options, _text_digest("delete", where)))
+        return commit(log, _delete_where(log, where), record(log, options, _text("delete", where)))
     head = log.head()
     names = merge.require_key(log, head, "delete")
     whole = table_schema(head.metadata)
@@ -264,7 +264,7 @@ def delete(
         went = find_keys(scan, given, scan.schema.names)
         return _delete_rows(staging, scan, went, {"keys": str(given.height)})
 
-    return commit(log, plan, record(log, options, _batch(log, options, "delete", source)))
+    return commit(log, plan, record(log, options, _content("delete", source)))
 
 
 def _delete_where(log: Log, where: str) -> Plan:
@@ -383,14 +383,22 @@ def _assigned(scan: Scan, went: pl.DataFrame, assignments: Mapping[str, str]) ->
     return old
 
 
-def _batch(log: Log, options: CommitOptions, operation: str, source: pa.Table) -> str | None:
-    """What tells a batch's content from another's: its rows in their order, whatever order its columns are in."""
-    if options.get("batch_id") is None:
-        return None
-    columns = table_schema(log.head().metadata)
-    given = canonical_schema(source)
-    target = [columns.field(name) if name in columns.names else given.field(name) for name in sorted(given.names)]
-    return _text_digest(operation, digest(normalise(source, nullable(pa.schema(target)))))
+def _content(operation: str, source: pa.Table) -> Content:
+    """What tells a batch's rows from another's: values in their order, under a table's types."""
+
+    def content(metadata: Metadata) -> str:
+        columns = table_schema(metadata)
+        target = [columns.field(name) for name in sorted(source.column_names) if name in columns.names]
+        if len(target) < source.num_columns:
+            raise SchemaMismatchError("the rows have columns that the table did not have")
+        return _text_digest(operation, digest(normalise(source, nullable(pa.schema(target)))))
+
+    return content
+
+
+def _text(*parts: str) -> Content:
+    """What tells one change by expressions from another."""
+    return lambda _: _text_digest(*parts)
 
 
 def _text_digest(*parts: str) -> str:

@@ -37,7 +37,8 @@ MOMENTS = (
 FLOATS = (0.0, -0.0, 1.0, -1.5, 0.1, math.inf, -math.inf, math.nan, 5e-324, 1.7976931348623157e308, 2.0**53 + 1)
 NAMES = (
     "a", "b", "c", "Label", "text", "order", "select", "value", "ünï", "名前", "x'y", 'q"q', "dot.ted", "back`tick",
-    "filename", "file_row_number", "index", "row", "key", "version", "50%", "a/b", "#", "$1", "t",
+    "filename", "file_row_number", "index", "row", "key", "version", "50%", "a/b", "#", "$1", "t", "left", "right",
+    "went", "c0", "i", "count",
 )  # fmt: skip
 
 PRIMITIVES: tuple[pa.DataType, ...] = (

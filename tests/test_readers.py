@@ -21,18 +21,17 @@ from tests import reading
 from tests.model import Column
 from tests.strategies import BYTES, FLOATS, NESTED, PRIMITIVES, Shape, arrow_table, edges, predicates, shapes
 
-LARGE = [{"id": n, "text": f"row {n}", "part": "a/b %=é" if n % 3 else None} for n in range(3_000)]
+LARGE = [{"id": n, "text": f"row {n}", "part": "one" if n % 3 else None} for n in range(1_200)]
 
 
-def agree(table: Path, columns: Sequence[Column] | None = None, *, skip: Sequence[str] = ()) -> None:
-    """deltalake and Polars read the same rows as we do, at every version."""
-    for version in tv.list_versions(table):
+def agree(table: Path, columns: Sequence[Column] | None = None, *, every: int = 1) -> None:
+    """deltalake and Polars read the same rows as we do, at every version, or at one in so many and the latest."""
+    for version in [*tv.list_versions(table)[:-1:every], tv.resolve_version(table, "latest")]:
         found = tv.read_version(table, version.number)
         known = columns or [Column(field.name, field.type) for field in found.schema]
         for name, reader in reading.THEIRS.items():
-            if name not in skip:
-                foreign = reader(table, version.number)
-                reading.assert_rows(foreign, known, found.to_pylist(), f"version {version.number} through {name}")
+            foreign = reader(table, version.number)
+            reading.assert_rows(foreign, known, found.to_pylist(), f"version {version.number} through {name}")
 
 
 def history(path: Path, **options: Any) -> None:
@@ -40,10 +39,10 @@ def history(path: Path, **options: Any) -> None:
     tv.create_table(path, pa.Table.from_pylist(LARGE), key="id", **options)
     tv.delete(path, where="id % 2 = 1")
     tv.delete(path, keys=[{"id": n} for n in (0, 2, 4)])
-    tv.upsert(path, [{"id": n, "text": "up", "part": "new; part"} for n in (6, 8, 5_000)])
+    tv.upsert(path, [{"id": n, "text": "up", "part": "two"} for n in (6, 8, 5_000)])
     tv.update(path, {"text": "'set'"}, where="id BETWEEN 100 AND 120")
     tv.append(path, pa.table({"id": [9_000], "text": [""], "part": ["x"], "more": [1.5]}), evolve=True)
-    tv.overwrite(path, tv.read_version(path, where="id > 1000"))
+    tv.overwrite(path, tv.read_version(path, where="id > 400"))
     tv.restore(path, 1)
     tv.revert(path, 1)
     tv.delete(path, where="true")
@@ -60,12 +59,43 @@ def test_every_operation(tmp_path: Path, options: dict[str, Any]) -> None:
     table = tmp_path / "t"
     history(table, **options)
     agree(table)
-    copy = tmp_path / "elsewhere" / "copy of t"
+    copy = tmp_path / "elsewhere" / "copy"
     shutil.copytree(table, copy)
     shutil.rmtree(table)
     agree(copy)
     tv.append(copy, pa.Table.from_pylist(LARGE[20:30]))
     agree(copy)
+
+
+ODD = ("a/b", "50%", "é", "x=y", "a b", "q?", "[1]", "2024-01-01 00:00:00", "1.5", "-", "a:b", "+", "''\"")
+IGNORES = pytest.mark.xfail(reason="Polars finds no vectors of files whose paths need percent-encoding", strict=True)
+
+
+@pytest.mark.parametrize("deletes", ["merge-on-read", "copy-on-write"])
+@pytest.mark.parametrize("reader", ["QueryBuilder", pytest.param("polars.scan_delta")])
+def test_special_characters_in_partition_values(
+    tmp_path: Path, deletes: Any, reader: str, request: pytest.FixtureRequest
+) -> None:
+    """Partition values with special characters read the same elsewhere, after rows of their files are deleted too."""
+    if reader == "polars.scan_delta" and deletes == "merge-on-read":
+        request.applymarker(IGNORES)
+    table = tmp_path / "t"
+    rows = [{"id": n, "part": ODD[n % len(ODD)]} for n in range(3 * len(ODD))]
+    tv.create_table(table, rows, partition_by=["part"], deletes=deletes)
+    tv.delete(table, where=f"id < {len(ODD)}")
+    columns = [Column("id", pa.int64()), Column("part", pa.string())]
+    for number, expected in enumerate((rows, rows[len(ODD) :])):
+        reading.assert_rows(tv.read_version(table, number), columns, expected, f"version {number}")
+        reading.assert_rows(reading.THEIRS[reader](table, number), columns, expected, f"version {number}")
+
+
+@pytest.mark.parametrize("name", ["ünï", "a b", "dot.ted", "x=y", "a/b", "50%", "UPPER"])
+def test_special_characters_in_partition_columns(tmp_path: Path, name: str) -> None:
+    """A partition column may have any name that a column may have."""
+    table = tmp_path / "t"
+    tv.create_table(table, [{"id": 1, name: "x"}, {"id": 2, name: "y"}], partition_by=[name])
+    tv.append(table, [{"id": 3, name: None}])
+    agree(table, [Column("id", pa.int64()), Column(name, pa.string())])
 
 
 @pytest.mark.parametrize("whose", ["ours", "deltalake's"])
@@ -88,7 +118,7 @@ def test_checkpointed_tables(tmp_path: Path, whose: str) -> None:
         for number in (3, 7):
             DeltaTable(table, version=number).create_checkpoint()
     before = {v.number: tv.read_version(table, v.number).to_pylist() for v in tv.list_versions(table)}
-    agree(table)
+    agree(table, every=7 if whose == "ours" else 1)
     shutil.copytree(table, tmp_path / "copy")
     for number, rows in before.items():
         assert tv.read_version(tmp_path / "copy", number).to_pylist() == rows, "a copy reads in another order"
@@ -193,7 +223,8 @@ def test_statistics_that_prune_do_not_lie(tmp_path: Path) -> None:
     conditions = {
         "f > 100": [1, 3], "f = 0": [2], "f < 'inf'::DOUBLE": [2], "s > 'b'": [1], "s >= ''": [1, 2, 3],
         "d < 0": [1], "d >= 99.99": [2], "t >= '2024-01-01 00:00:00.123456+00'": [2, 3],
-        "t = '2024-01-01 00:00:00.123456+00'": [2], "t > '9999-12-31 23:59:59.999+00'": [3], "t < '0001-01-02+00'": [1],
+        "t = '2024-01-01 00:00:00.123456+00'": [2], "t > '9999-12-31 23:59:59.999+00'": [3],
+        "t < '0001-01-02 00:00:00+00'": [1],
     }  # fmt: skip
     for condition, expected in conditions.items():
         assert tv.read_version(table, where=condition)["id"].to_pylist() == expected, condition

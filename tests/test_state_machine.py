@@ -57,6 +57,8 @@ class Store(RuleBasedStateMachine):
         self.loads: dict[str, tuple[str, list[Row], tuple[Column, ...], int]] = {}
 
     def teardown(self) -> None:
+        if hasattr(self, "session"):
+            self.session.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # What is known
@@ -132,9 +134,10 @@ class Store(RuleBasedStateMachine):
                 tv.create_table(self.path, arrow_table(rows, self.base.columns), **options)
             assert not (self.path / "_delta_log").exists(), "a refused creation left a table behind"
             self.model = Model.create(self.base.columns, self.base.key, [])
-            tv.create_table(self.path, self.base.schema, deletes=self.base.deletes, **options)
-            return
-        tv.create_table(self.path, arrow_table(rows, self.base.columns), deletes=self.base.deletes, **options)
+            rows = []
+        given = arrow_table(rows, self.base.columns) if rows else self.base.schema
+        tv.create_table(self.path, given, deletes=self.base.deletes, **options)
+        self.session = tv.connect(tables={"t": self.path})
 
     def wider(self, data: st.DataObject) -> tuple[Column, ...]:
         """New columns now and then."""
@@ -347,21 +350,27 @@ class Store(RuleBasedStateMachine):
             reading.assert_rows(pa.Table.from_batches(batches), columns, rows, f"iter_batches where {where.sql}")
         else:
             assert not rows
-        found = tv.query(f"SELECT * FROM t AT (VERSION => {number}) WHERE {where.sql}", tables={"t": self.path})
+        found = self.sql(f"SELECT * FROM t AT (VERSION => {number}) WHERE {where.sql}")
         reading.assert_state(found, replace(state, rows=tuple(rows)), f"SQL where {where.sql}")
 
     @invariant()
     def every_version_reads_back(self) -> None:
+        readers = {**reading.OURS, "sql": lambda _, n: self.sql(f"SELECT * FROM t AT (VERSION => {n})")}
         for number, commit in enumerate(self.model.versions):
-            for name, reader in reading.OURS.items():
+            for name, reader in readers.items():
                 found, what = reader(self.path, number), f"version {number} through {name}"
                 reading.assert_state(found, commit.state, what)
-                if name != "sql":
-                    order = self.order.setdefault(number, reading.ordered(found, commit.state))
-                    assert reading.ordered(found, commit.state) == order, f"{what}: the order of rows changed"
+                order = self.order.setdefault(number, reading.ordered(found, commit.state))
+                assert reading.ordered(found, commit.state) == order, f"{what}: the order of rows changed"
                 if name == "read_version":
                     assert_types(found.schema, commit.state.columns)
             self.shell_reads_back(number, commit.state)
+
+        reading.assert_state(self.sql("FROM t"), self.head, "the head through a session that is as old as the table")
+        reading.assert_state(reading.sql(self.path, number), self.head, "the head through a new session")
+
+    def sql(self, statement: str) -> pa.Table:
+        return self.session.sql(statement).to_arrow_table()
 
     def shell_reads_back(self, number: int, state: State) -> None:
         rows = reading.shell(self.path, number, state.columns)
