@@ -143,7 +143,7 @@ def _is_ours(log: Log, number: int, entry: bytes) -> bool:
 
 def _check_metadata(record: Record) -> None:
     try:
-        json.dumps(dict(record.metadata), allow_nan=False)
+        json.dumps(dict(record.metadata), ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
             f"metadata must be JSON values: {error}", hint="convert it to str, int, float, bool, list or dict"

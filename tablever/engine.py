@@ -427,6 +427,8 @@ def query_errors(what: str, columns: Sequence[str] = ()) -> Iterator[None]:
     except (duckdb.FatalException, duckdb.InternalException) as error:
         raise CorruptionError(f"DuckDB failed on {what}: {expressions.first_line(str(error))}") from error
     except duckdb.Error as error:
+        if type(error) is duckdb.Error:  # Thrift's own errors, of a footer or page header, come without a kind
+            raise CorruptionError(f"DuckDB failed on {what}: {expressions.first_line(str(error))}") from error
         raise expressions.refused(what, str(error), columns) from error
 
 

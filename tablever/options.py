@@ -36,6 +36,8 @@ def record(log: Log, options: CommitOptions, content: Content | None = None) -> 
         value = options.get(name)
         if value is not None and not isinstance(value, str):
             raise InvalidInputError(f"{name} must be text, not {value!r}")
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            raise InvalidInputError(f"{name} is not valid Unicode: {value!r}", hint="is the terminal's encoding UTF-8?")
     wanted = options.get("if_version")
     batch = options.get("batch_id")
     if batch == "":

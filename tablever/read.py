@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from tablever import engine, frames
+from tablever.columns import did_you_mean, listed
 from tablever.errors import CorruptionError, InvalidInputError, SchemaMismatchError
+from tablever.layout import nullable, table_schema
 from tablever.log import Log, TableLike, open_log
+from tablever.model import Snapshot
 from tablever.refs import Ref
 from tablever.scan import Scan, open_scan
 
@@ -45,10 +47,10 @@ def read_version(
     """
     log = open_log(table)
     scan = _scan(log, ref)
-    wanted = check_columns(log, scan, columns)
+    wanted = check_columns(log, scan.snapshot, columns)
     if where is not None:
         return engine.find_rows(scan, where, wanted)
-    schema = pa.schema([scan.schema.field(name).with_nullable(True) for name in wanted])
+    schema = nullable(pa.schema([scan.schema.field(name) for name in wanted]))
     rows = frames.to_arrow(frames.collect(frames.lazy(scan, wanted)), schema)
     if rows.num_rows != scan.live_rows:
         raise CorruptionError(
@@ -97,8 +99,8 @@ def iter_batches(
         raise InvalidInputError(f"batch_size must be a whole number of at least 1, not {batch_size!r}")
     log = open_log(table)
     scan = _scan(log, ref)
-    wanted = check_columns(log, scan, columns)
-    schema = pa.schema([scan.schema.field(name).with_nullable(True) for name in wanted])
+    wanted = check_columns(log, scan.snapshot, columns)
+    schema = nullable(pa.schema([scan.schema.field(name) for name in wanted]))
     if where is not None:
         return _exact_batches(engine.stream_rows(scan, where, wanted), batch_size)
     return (
@@ -126,13 +128,13 @@ def _scan(log: Log, ref: Ref) -> Scan:
     return open_scan(log, log.snapshot(log.resolve(ref)))
 
 
-def check_columns(log: Log, scan: Scan, columns: Sequence[str] | None) -> list[str]:
+def check_columns(log: Log, snapshot: Snapshot, columns: Sequence[str] | None) -> list[str]:
     """The columns asked for, or all.
 
     Raises:
         SchemaMismatchError: a column is not in that version, is named twice, or none is named.
     """
-    names = scan.schema.names
+    names = table_schema(snapshot.metadata).names
     if columns is None:
         return list(names)
     if isinstance(columns, str):
@@ -140,10 +142,9 @@ def check_columns(log: Log, scan: Scan, columns: Sequence[str] | None) -> list[s
     wanted = list(columns)
     for name in wanted:
         if name not in names:
-            close = difflib.get_close_matches(str(name), names, 1)
             raise SchemaMismatchError(
-                f"no column '{name}' in version {scan.snapshot.version} of '{log.name}': it has {', '.join(names)}",
-                hint=f"did you mean '{close[0]}'?" if close else None,
+                f"no column '{name}' in version {snapshot.version} of '{log.name}': it has {listed(names)}",
+                hint=did_you_mean(str(name), names),
                 column=name,
             )
     if len(set(wanted)) < len(wanted) or not wanted:

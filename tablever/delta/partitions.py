@@ -7,7 +7,6 @@ in a partition column cannot be stored and is refused on the way in.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +14,9 @@ import pyarrow.compute as pc
 from tablever.errors import CorruptionError, InvalidInputError, SchemaMismatchError
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+# What Hive and Spark escape in the names of partition folders.
+HIVE_ESCAPED = frozenset([*map(chr, range(1, 32)), *"\x7f\"#%'*/:=?\\{[]^"])
+LONGEST_NAME = 255
 
 
 def parse(texts: Sequence[str | None], kind: pa.DataType) -> pa.Array:
@@ -91,12 +93,20 @@ def _plain(value: object) -> str:
 def folder(values: Mapping[str, str | None]) -> str:
     """The Hive-style folder of a partition, ending in a slash; empty for an unpartitioned table.
 
-    The folder is a convenience for people: readers take the values from the log.
+    The log has the values; but Polars takes them from the folders, so these must tell them too.
+
+    Raises:
+        InvalidInputError: a value too long for a folder's name.
     """
-    parts = (f"{_escape(name)}={HIVE_NULL if text is None else _escape(text)}" for name, text in values.items())
+    parts = [f"{_escaped(name)}={HIVE_NULL if text is None else _escaped(text)}" for name, text in values.items()]
+    for part in parts:
+        if len(part.encode()) > LONGEST_NAME:
+            raise InvalidInputError(
+                f"a partition value is too long for a folder's name: '{part[:60]}…' has {len(part.encode())} bytes",
+                hint=f"partition by a column whose values fit in {LONGEST_NAME} bytes",
+            )
     return "".join(part + "/" for part in parts)
 
 
-def _escape(text: str) -> str:
-    # Whatever a file system, a shell glob or a URL could read otherwise; long values are cut, since names are limited.
-    return quote(text, safe=" ").replace(".", "%2E")[:120].rstrip("%")
+def _escaped(text: str) -> str:
+    return "".join(f"%{ord(c):02X}" if c in HIVE_ESCAPED else c for c in text)
