@@ -17,6 +17,7 @@ import argparse
 import ast
 import contextlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -87,15 +88,10 @@ def _block(language: str, lines: Sequence[str], start: int, end: int) -> Iterato
         yield Example(language, source, "\n".join(lines[after:stop]), after, stop)
 
 
-def run(examples: Sequence[Example], folder: Path, env: Mapping[str, str]) -> Iterator[tuple[Example, str]]:
-    """Each example with the output it really gives, run in ``folder``; ``env`` is all that commands see."""
+def run(examples: Sequence[Example]) -> list[str]:
+    """The output that each example really gives, run in the current folder."""
     names: dict[str, Any] = {"__name__": "__main__"}
-    for example in examples:
-        if example.language == "python":
-            with contextlib.chdir(folder):
-                yield example, _run_python(example.source, names)
-        else:
-            yield example, _run_shell(example.source, folder, env)
+    return [_run_python(e.source, names) if e.language == "python" else _run_shell(e.source) for e in examples]
 
 
 def _run_python(source: str, names: dict[str, Any]) -> str:
@@ -116,11 +112,9 @@ def _run_python(source: str, names: dict[str, Any]) -> str:
     return output.getvalue().rstrip("\n")
 
 
-def _run_shell(source: str, folder: Path, env: Mapping[str, str]) -> str:
+def _run_shell(source: str) -> str:
     done = subprocess.run(
         ["bash", "-c", source],
-        cwd=folder,
-        env=dict(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -131,7 +125,7 @@ def _run_shell(source: str, folder: Path, env: Mapping[str, str]) -> str:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What the commands of a page see: this Python's scripts first, a fixed author, width and language."""
+    """What a page's session sees: this Python's scripts first, a fixed author, width and language."""
     (home / ".gitconfig").write_text("[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n")
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
@@ -161,24 +155,19 @@ def rewritten(text: str, results: Sequence[tuple[Example, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@contextlib.contextmanager
-def _in_python_too(env: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def run_page(page: Path, folder: Path) -> list[tuple[Example, str]]:
-    """Run one page in ``folder``, which is empty: the session's files go to ``work/``, its home to ``home/``."""
+    """Run one page in a process of its own: its files go to ``folder/work``, its home is ``folder/home``."""
     for name in ("home", "work"):
         (folder / name).mkdir()
-    env = environment(folder / "home")
-    with _in_python_too(env):
-        return list(run(examples_of(page.read_text("utf-8")), folder / "work", env))
+    done = subprocess.run(
+        [sys.executable, "-m", "docs.examples", "--outputs", str(page.resolve())],
+        cwd=folder / "work",
+        env=environment(folder / "home"),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return list(zip(examples_of(page.read_text("utf-8")), json.loads(done.stdout), strict=True))
 
 
 def main() -> int:
@@ -186,7 +175,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m docs.examples", description="run the documentation's examples")
     parser.add_argument("pages", nargs="*", type=Path)
     parser.add_argument("--write", action="store_true", help="put the real outputs into the pages")
+    parser.add_argument("--outputs", action="store_true", help="run one page right here; print its outputs as JSON")
     options = parser.parse_args()
+    if options.outputs:
+        (page,) = options.pages
+        sys.stdout.write(json.dumps(run(examples_of(page.read_text("utf-8")))))
+        return 0
     different = False
     for page in options.pages or pages():
         with tempfile.TemporaryDirectory() as folder:

@@ -460,6 +460,51 @@ def test_a_damaged_log_is_never_silent(orders: Path, entry: bytes) -> None:
     assert tv.read_version(orders, 1).equals(before)
 
 
+FILES: dict[str, tuple[str, bytes, int, str]] = {
+    "a broken row": ("rows.csv", b"id,label,score,day\n5,a,1.0,\n6,b\n", 5, "line 3"),
+    "a row too long": ("rows.csv", b"id,label,score,day\n5,a,1.0,,x\n", 5, "line 2"),
+    "a quote left open": ("rows.csv", b'id,label,score,day\n5,"a,1.0,\n', 5, "rows.csv"),
+    "a word for a number": ("rows.csv", b"id,label,score,day\nfive,a,1.0,\n", 5, "five"),
+    "bytes that are no text": ("rows.csv", b"id,label,score,day\n5,\xff\xfe,1.0,\n", 5, "rows.csv"),
+    "nothing at all": ("rows.csv", b"", 5, "rows.csv"),
+    "JSON cut off": ("rows.jsonl", b'{"id": 5, "label": "a"', 5, "line 1"),
+    "no Parquet": ("rows.parquet", b"PAR1 this is not", 5, "rows.parquet"),
+    "no Arrow": ("rows.arrow", b"ARROW1\0\0 nor this", 5, "rows.arrow"),
+    "an unknown suffix": ("rows.xyz", b"id\n5\n", 5, "xyz"),
+}
+
+
+@pytest.mark.parametrize("verb", ["append", "upsert", "overwrite"])
+@pytest.mark.parametrize("name", FILES)
+def test_bad_files_through_the_shell(
+    orders: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, verb: str
+) -> None:
+    """A file that cannot be read whole is refused whole: an exit code, one message, and the table as it was."""
+    from tablever.cli.main import exit_code
+
+    file, data, code, words = FILES[name]
+    (tmp_path / file).write_bytes(data)
+    before = reading.contents(orders)
+    assert exit_code([verb, str(orders), str(tmp_path / file)]) == code
+    said = capfd.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+    assert reading.contents(orders) == before
+
+
+@pytest.mark.parametrize("what", ["gone.csv", "no*.csv", "."])
+def test_files_that_are_not_there_through_the_shell(
+    orders: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], what: str
+) -> None:
+    """A file that is not there, a pattern that matches nothing, a folder: said, and nothing is done."""
+    from tablever.cli.main import exit_code
+
+    before = reading.contents(orders)
+    assert exit_code(["append", str(orders), str(tmp_path / what)]) in (3, 5, 7)
+    assert "error" in capfd.readouterr().err
+    assert reading.contents(orders) == before
+
+
 # The disk and the user
 
 
