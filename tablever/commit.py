@@ -23,6 +23,7 @@ from tablever import __version__
 from tablever.datafiles import UNCOMMITTED, Staging
 from tablever.delta import features
 from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, decode_path, render_entry
+from tablever.delta.replay import row_order
 from tablever.delta.vectors import vector_path
 from tablever.errors import ConflictError, ConstraintError, InvalidInputError
 from tablever.log import Log, entry_path
@@ -102,7 +103,7 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
                 staging.discard()
                 return None
             _check_append_only(log, head, proposal)
-            entry, moment = _entry(head, proposal, record)
+            entry, moment = _entry(log, head, proposal, record)
             landed = log.storage.put_if_absent(entry_path(number), entry)
         except BaseException:
             if not entry or not _is_ours(log, number, entry):
@@ -119,7 +120,7 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
 def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Version | None:
     """Commit version 0; None where another writer made the table first."""
     _check_metadata(record)
-    entry, moment = _entry(None, proposal, record)
+    entry, moment = _entry(log, None, proposal, record)
     try:
         landed = log.storage.put_if_absent(entry_path(0), entry)
     except BaseException:
@@ -203,19 +204,19 @@ def _named(proposal: Proposal) -> frozenset[str]:
     return frozenset([*map(decode_path, paths), *vectors])
 
 
-def _entry(head: Snapshot | None, proposal: Proposal, record: Record) -> tuple[bytes, int]:
+def _entry(log: Log, head: Snapshot | None, proposal: Proposal, record: Record) -> tuple[bytes, int]:
     """The log entry's bytes, and its time in milliseconds: later than the head's, whatever the clock says."""
     moment = time.time_ns() // 1_000_000
     if head is not None:
         moment = max(moment, _milliseconds(head.timestamp) + 1)
     added = [replace(f, modification_time=moment) if f.modification_time == UNCOMMITTED else f for f in proposal.added]
     actions: list[Action] = [
-        CommitInfo(_commit_info(head, proposal, record, moment)),
+        CommitInfo(_commit_info(log, head, proposal, record, moment)),
         *([proposal.protocol] if proposal.protocol else []),
         *([proposal.metadata] if proposal.metadata else []),
         *_transactions(head, record, moment),
         *(Remove(file, moment) for file in proposal.removed),
-        *(Add(file) for file in added),
+        *(Add(file) for file in sorted(added, key=row_order)),
         *proposal.changes,
     ]
     return render_entry(actions), moment
@@ -232,10 +233,11 @@ def _transactions(head: Snapshot | None, record: Record, moment: int) -> list[Tr
     return [Transaction(BATCH_PREFIX + record.batch_id, number, moment)]
 
 
-def _commit_info(head: Snapshot | None, proposal: Proposal, record: Record, moment: int) -> dict[str, Any]:
+def _commit_info(log: Log, head: Snapshot | None, proposal: Proposal, record: Record, moment: int) -> dict[str, Any]:
     rows: int | None = proposal.rows_added
     if head is not None:
-        rows = None if head.rows is None else head.rows + proposal.rows_added - proposal.rows_removed
+        before = log.version(head.version).rows
+        rows = None if before is None else before + proposal.rows_added - proposal.rows_removed
     settings = proposal.metadata or (head.metadata if head else None)
     ours = {
         "operation": proposal.operation,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 
 import polars as pl
 
 from tablever.changes import duplicated
-from tablever.delta import stats
+from tablever.delta import partitions, stats
 from tablever.errors import DuplicateKeyError, InvalidKeyError
 from tablever.frames import find_keys
 from tablever.layout import physical_name, table_schema
@@ -64,7 +65,10 @@ def refuse_existing(log: Log, head: Snapshot, keys: pl.DataFrame) -> None:
     Raises:
         DuplicateKeyError: ``keys`` holds up to five of them.
     """
-    known = find_keys(candidates(log, head, keys), keys, keys.columns)
+    scan = candidates(log, head, keys)
+    if not scan.files:
+        return
+    known = find_keys(scan, keys, keys.columns)
     if known.height:
         shown = show_keys(known.select(keys.columns))
         raise DuplicateKeyError(
@@ -94,10 +98,12 @@ def prune(head: Snapshot, keys: pl.DataFrame) -> tuple[DataFile, ...]:
     files = head.files
     schema = table_schema(head.metadata)
     for column in keys.columns:
-        if column in head.metadata.partition_columns:
-            continue
         name = physical_name(head.metadata, column)
         kind = schema.field(column).type
+        if column in head.metadata.partition_columns:
+            values = pl.Series(partitions.parse([file.partition_values.get(name) for file in files], kind))
+            files = tuple(compress(files, values.is_in(keys[column].unique().implode()).fill_null(False)))
+            continue
         ordered = keys[column].unique().sort().to_list()
-        files = tuple(f for f in files if stats.overlaps(stats.bounds(f, name, kind), ordered))
+        files = tuple(stats.may_hold(files, name, kind, ordered))
     return files

@@ -144,6 +144,11 @@ class DataFile:
             return EMPTY
         return value if isinstance(value, dict) else EMPTY
 
+    @cached_property
+    def typed_bounds(self) -> dict[tuple[str, str], Any]:
+        """Bounds that ``delta.stats`` has read from the statistics, by column and type: reading them is slow."""
+        return {}
+
     @property
     def physical_rows(self) -> int | None:
         """Rows in the Parquet file, deleted ones included; None where the log does not say."""
@@ -183,7 +188,7 @@ class Snapshot:
     transactions: Mapping[str, int] = field(default_factory=lambda: EMPTY)
     domains: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
-    @property
+    @cached_property
     def rows(self) -> int | None:
         """Rows of the version; None where a file's count is not in the log."""
         counts = [file.rows for file in self.files]

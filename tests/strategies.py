@@ -165,17 +165,25 @@ class Shape:
             }
         )
 
-    def rows(self, columns: Sequence[Column] | None = None, *, max_size: int = 6) -> st.SearchStrategy[list[Row]]:
+    def rows(
+        self, columns: Sequence[Column] | None = None, *, min_size: int = 0, max_size: int = 6
+    ) -> st.SearchStrategy[list[Row]]:
         """Rows whose keys may repeat and may be in the table already."""
-        return st.lists(self.row(columns), max_size=max_size)
+        return st.lists(self.row(columns), min_size=min_size, max_size=max_size)
 
     def unique_rows(
-        self, columns: Sequence[Column] | None = None, *, max_size: int = 6
+        self, columns: Sequence[Column] | None = None, *, min_size: int = 0, max_size: int = 6
     ) -> st.SearchStrategy[list[Row]]:
-        """Rows whose keys differ from each other."""
+        """Rows whose keys differ from each other; fewer than ``min_size`` where there are few keys."""
         if not self.key:
-            return self.rows(columns, max_size=max_size)
-        return st.lists(self.row(columns), max_size=max_size, unique_by=lambda row: tuple(row[k] for k in self.key))
+            return self.rows(columns, min_size=min_size, max_size=max_size)
+        keys = math.prod(len(set(self.pools[name])) if name in self.pools else 1000 for name in self.key)
+        return st.lists(
+            self.row(columns),
+            min_size=min(min_size, keys // 2),
+            max_size=max_size,
+            unique_by=lambda row: tuple(row[k] for k in self.key),
+        )
 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
@@ -228,7 +236,7 @@ def draw_flag(draw: st.DrawFn, wanted: bool | None) -> bool:
 
 def pool(draw: st.DrawFn, kind: pa.DataType) -> tuple[Any, ...]:
     """A few values of a type, so that keys and partitions meet again."""
-    drawn = draw(st.lists(values(kind, nulls=False), min_size=2, max_size=6))
+    drawn = draw(st.lists(values(kind, nulls=False), min_size=5, max_size=8))
     distinct = {repr(value): value for value in drawn}
     return tuple(distinct.values())
 
@@ -352,31 +360,39 @@ def comparable(columns: Sequence[Column]) -> list[Column]:
     return [column for column in columns if column.type in PRIMITIVES]
 
 
-def literals(column: Column, pools: Mapping[str, Sequence[Any]]) -> st.SearchStrategy[Any]:
-    """Values to compare a column with; SQL text cannot carry NUL."""
+def literals(
+    column: Column, pools: Mapping[str, Sequence[Any]], rows: Sequence[Mapping[str, Any]] = ()
+) -> st.SearchStrategy[Any]:
+    """Values to compare a column with, mostly those that ``rows`` hold; SQL text cannot carry NUL."""
     drawn = values(column.type, nulls=False, pool=pools.get(column.name))
+    held = [row[column.name] for row in rows if row.get(column.name) is not None]
+    if held:
+        drawn = st.sampled_from(held) | st.sampled_from(held) | drawn
     return drawn.filter(lambda value: not (isinstance(value, str) and "\0" in value))
 
 
 @st.composite
 def predicates(
-    draw: st.DrawFn, columns: Sequence[Column], pools: Mapping[str, Sequence[Any]], depth: int = 2
+    draw: st.DrawFn,
+    columns: Sequence[Column],
+    pools: Mapping[str, Sequence[Any]],
+    rows: Sequence[Mapping[str, Any]] = (),
+    depth: int = 2,
 ) -> Predicate:
-    """Conditions over the columns."""
-    kind = draw(
-        st.sampled_from(["compare", "compare", "compare", "null", "not", "and", "or"] if depth else ["compare", "null"])
-    )
+    """Conditions over the columns; ``rows`` are those that they shall be true of more often than not."""
+    leaves = ["compare", "compare", "compare", "null"]
+    kind = draw(st.sampled_from([*leaves, "not", "and", "or"] if depth else leaves))
     if kind in ("and", "or"):
-        left, right = draw(predicates(columns, pools, depth - 1)), draw(predicates(columns, pools, depth - 1))
+        left, right = (draw(predicates(columns, pools, rows, depth - 1)) for _ in range(2))
         return joined(kind.upper(), left, right)
     if kind == "not":
-        return negated(draw(predicates(columns, pools, depth - 1)))
+        return negated(draw(predicates(columns, pools, rows, depth - 1)))
     candidates = comparable(columns)
     if kind == "null" or not candidates:
         return is_null(draw(st.sampled_from(list(columns))), wanted=draw(st.booleans()))
     column = draw(st.sampled_from(candidates))
-    value = draw(literals(column, pools).filter(lambda v: v is not None))
-    return comparison(column, draw(st.sampled_from(["=", "<>", "<", "<=", ">", ">="])), value)
+    value = draw(literals(column, pools, rows))
+    return comparison(column, draw(st.sampled_from(["=", "<=", ">=", "<", ">", "<>"])), value)
 
 
 @st.composite

@@ -125,7 +125,8 @@ class Store(RuleBasedStateMachine):
     @initialize(data=st.data())
     def create(self, data: st.DataObject) -> None:
         self.base = data.draw(shapes(keyed=self.keyed, partitioned=self.partitioned), label="shape")
-        rows = data.draw(self.base.rows(), label="rows")
+        likely = self.base.unique_rows(min_size=3, max_size=8)
+        rows = data.draw(likely if data.draw(st.integers(0, 5)) else self.base.rows(), label="rows")
         options = {"key": list(self.base.key) or None, "partition_by": list(self.base.partition_by) or None}
         try:
             self.model = Model.create(self.base.columns, self.base.key, rows)
@@ -177,7 +178,7 @@ class Store(RuleBasedStateMachine):
         chosen = data.draw(assignments(self.shape, self.head.columns), label="set")
         if not chosen:
             return
-        where = data.draw(predicates(self.head.columns, self.shape.pools), label="where")
+        where = data.draw(predicates(self.head.columns, self.shape.pools, self.head.rows), label="where")
         options = self.options(data)
         self.run(
             lambda: self.model.update({a.column: a.value for a in chosen}, where.test),
@@ -186,7 +187,8 @@ class Store(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def delete_where(self, data: st.DataObject) -> None:
-        where, options = data.draw(predicates(self.head.columns, self.shape.pools), label="where"), self.options(data)
+        where = data.draw(predicates(self.head.columns, self.shape.pools, self.head.rows), label="where")
+        options = self.options(data)
         self.run(
             lambda: self.model.delete(where.test),
             lambda: tv.delete(self.path, where=where.sql, **options),
@@ -196,6 +198,9 @@ class Store(RuleBasedStateMachine):
     def delete_keys(self, data: st.DataObject) -> None:
         columns = [self.head.column(name) for name in self.head.key] or [self.head.columns[0]]
         keys = data.draw(self.shape.unique_rows(columns, max_size=3), label="keys")
+        if self.head.rows and data.draw(st.booleans()):
+            row = data.draw(st.sampled_from(self.head.rows), label="there")
+            keys = [{column.name: row[column.name] for column in columns}]
         given = self.given(data, keys, columns)
         self.run(lambda: self.model.delete_keys(keys), lambda: tv.delete(self.path, keys=given))
 
@@ -277,7 +282,9 @@ class Store(RuleBasedStateMachine):
             return
         verb, rows, columns, number = self.loads[batch]
         before = reading.contents(self.path)
-        again = getattr(tv, verb)(self.path, self.given(data, rows, columns), batch_id=batch)
+        again = getattr(tv, verb)(
+            self.path, self.given(data, rows, columns, new=columns != self.head.columns), batch_id=batch
+        )
         assert again is not None
         assert again.number == number, "a repeated batch returns the first load's version"
         others = [{**rows[0]}, {**rows[0]}] if rows else []
@@ -340,7 +347,7 @@ class Store(RuleBasedStateMachine):
         """A projection and a predicate give what filtering the whole version by hand gives."""
         number = data.draw(st.integers(0, len(self.model.versions) - 1), label="version")
         state = self.model.versions[number].state
-        where = data.draw(predicates(state.columns, self.base.pools if state.columns == self.base.columns else {}))
+        where = data.draw(predicates(state.columns, {}, state.rows), label="where")
         columns = data.draw(st.lists(st.sampled_from(state.columns), min_size=1, unique_by=lambda c: c.name))
         names, rows = [c.name for c in columns], [row for row in state.rows if where.test(row) is True]
         found = tv.read_version(self.path, number, columns=names, where=where.sql)

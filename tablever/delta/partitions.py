@@ -73,8 +73,9 @@ def render(values: pa.Array, column: str) -> list[str | None]:
             )
         return list(texts)
     if pa.types.is_timestamp(kind):
-        shown = pc.strftime(values.cast(pa.timestamp("us")), "%Y-%m-%d %H:%M:%S")
-        return list(shown.to_pylist())
+        # A text without a zone is read in the session's zone by Spark; with one it is an instant everywhere.
+        form = "%Y-%m-%dT%H:%M:%SZ" if kind.tz else "%Y-%m-%d %H:%M:%S"
+        return list(pc.strftime(values.cast(pa.timestamp("us")), form).to_pylist())
     if pa.types.is_integer(kind) or pa.types.is_date(kind) or pa.types.is_decimal(kind) or pa.types.is_floating(kind):
         return [None if v is None else _plain(v) for v in values.to_pylist()]
     raise SchemaMismatchError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -114,6 +115,19 @@ def bounds(file: DataFile, column: str, kind: pa.DataType) -> Bounds | None:
     ``column`` is the physical name. Bounds hold whether or not they are tight: rows that a vector deletes only
     narrow what is there. A statistic that is not a value of the column's type promises nothing.
     """
+    return bounds_of([file], column, kind)[0]
+
+
+def bounds_of(files: Sequence[DataFile], column: str, kind: pa.DataType) -> list[Bounds | None]:
+    """As ``bounds``, for many files."""
+    known = (column, str(kind))
+    for file in files:
+        if known not in file.typed_bounds:
+            file.typed_bounds[known] = _read_bounds(file, column, kind)
+    return [file.typed_bounds[known] for file in files]
+
+
+def _read_bounds(file: DataFile, column: str, kind: pa.DataType) -> Bounds | None:
     stats = file.parsed_stats
     low, high = _value(stats.get("minValues"), column), _value(stats.get("maxValues"), column)
     try:
@@ -161,11 +175,15 @@ def _typed(value: Any, kind: pa.DataType) -> Any:
     return None
 
 
-def overlaps(file_bounds: Bounds | None, ordered: Sequence[Any]) -> bool:
-    """Whether any of the values, sorted ascending, can lie in a file with these bounds."""
-    if file_bounds is None:
-        return True
-    from bisect import bisect_left
+def may_hold(files: Sequence[DataFile], column: str, kind: pa.DataType, ordered: Sequence[Any]) -> list[DataFile]:
+    """The files whose bounds do not exclude every one of some values, which are sorted ascending and not null."""
+    if not ordered:
+        return []
+    known = zip(files, bounds_of(files, column, kind), strict=True)
+    return [file for file, limits in known if limits is None or _reach(limits, ordered)]
 
-    at = bisect_left(ordered, file_bounds.lower)
-    return at < len(ordered) and bool(ordered[at] <= file_bounds.upper)
+
+def _reach(limits: Bounds, ordered: Sequence[Any]) -> bool:
+    if limits.upper < ordered[0] or limits.lower > ordered[-1]:
+        return False
+    return bool(ordered[bisect_left(ordered, limits.lower)] <= limits.upper)
