@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Unpack
@@ -272,19 +273,29 @@ def delete(
 def _delete_where(log: Log, where: str) -> Plan:
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
         scan = _matching(log, head, where)
-        hits = _numbered_rows(scan, engine.find_rows(scan, where, [], positions=True))
-        return _delete_rows(staging, scan, hits, {"predicate": where})
+        return _delete_rows(staging, scan, _rows_to_delete(scan, where), {"predicate": where})
 
     return plan
+
+
+def _rows_to_delete(scan: Scan, where: str) -> pl.DataFrame:
+    """The rows for which ``where`` is true, as ``__tv_row`` alone where no change rows of them will be written."""
+    metadata = scan.snapshot.metadata
+    if feeds_changes(metadata):
+        most = MAX_DELETED_CHANGE_ROWS if uses_vectors(metadata) else math.inf
+        batches, held = [], 0
+        with engine.stream_rows(scan, where, scan.schema.names, positions=True) as reader:
+            while held <= most and (batch := next(reader, None)) is not None:
+                batches.append(batch)
+                held += batch.num_rows
+        if held <= most:
+            return _numbered_rows(scan, pa.Table.from_batches(batches, reader.schema))
+    return _numbered_rows(scan, engine.find_rows(scan, where, [], positions=True))
 
 
 def _delete_rows(staging: Staging, scan: Scan, went: pl.DataFrame, parameters: Mapping[str, str]) -> Proposal | None:
     if not went.height:
         return None
-    metadata = scan.snapshot.metadata
-    needs_images = went.height <= MAX_DELETED_CHANGE_ROWS or not uses_vectors(metadata)
-    if went.columns == [ROW] and feeds_changes(metadata) and needs_images:
-        went = numbered(scan, scan.schema.names, pl.col(ROW).is_in(went[ROW].implode()))
     nothing = np.empty(0, np.int64)
     change = Net(np.arange(went.height), nothing, nothing, nothing)
     return row_changes(staging, "delete", scan, went, scan.schema.empty_table(), change, parameters=parameters)
