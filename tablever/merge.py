@@ -43,7 +43,7 @@ def check_keys(log: Log, rows: pl.DataFrame, key: Sequence[str]) -> None:
         if rows[name].null_count():
             at = rows[name].is_null().arg_true().head(SHOWN_KEYS).to_list()
             raise InvalidKeyError(
-                f"key column '{name}' of '{log.name}' cannot hold nulls: {rows[name].null_count()} rows have one, "
+                f"key column '{name}' of '{log.name}' cannot hold nulls: found {rows[name].null_count()}, "
                 f"first at row {', '.join(map(str, at))} (counted from 0)",
                 hint="drop or fill those rows",
                 column=name,
@@ -53,7 +53,7 @@ def check_keys(log: Log, rows: pl.DataFrame, key: Sequence[str]) -> None:
     if twice.height:
         keys = show_keys(twice)
         raise DuplicateKeyError(
-            f"{twice.height} keys come more than once in the rows for '{log.name}': {_listed(keys, twice.height)}",
+            f"keys come more than once in the rows for '{log.name}': {_listed(keys, twice.height)}",
             hint="keep one row of each key",
             keys=keys,
         )
@@ -72,7 +72,7 @@ def refuse_existing(log: Log, head: Snapshot, keys: pl.DataFrame) -> None:
     if known.height:
         shown = show_keys(known.select(keys.columns))
         raise DuplicateKeyError(
-            f"'{log.name}' has {known.height} of these keys already: {_listed(shown, known.height)}",
+            f"'{log.name}' has keys of these rows already: {_listed(shown, known.height)}",
             hint="upsert replaces rows that are there",
             keys=shown,
         )
@@ -85,7 +85,8 @@ def show_keys(keys: pl.DataFrame) -> list[object]:
 
 
 def _listed(keys: list[object], count: int) -> str:
-    return ", ".join(map(repr, keys)) + (", …" if count > len(keys) else "")
+    shown = ", ".join(map(repr, keys))
+    return f"{shown}, … ({count} in all)" if count > len(keys) else shown
 
 
 def candidates(log: Log, head: Snapshot, keys: pl.DataFrame) -> Scan:

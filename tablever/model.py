@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
+
+# Most writers put the row count first: that spares reading the rest, of thousands of files, to count a table's rows.
+_ROWS_FIRST = re.compile(r'\{"numRecords":(\d{1,18})[,}]')
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -152,7 +156,8 @@ class DataFile:
     @property
     def physical_rows(self) -> int | None:
         """Rows in the Parquet file, deleted ones included; None where the log does not say."""
-        rows = self.parsed_stats.get("numRecords")
+        quick = _ROWS_FIRST.match(self.stats) if self.stats else None
+        rows = int(quick[1]) if quick else self.parsed_stats.get("numRecords")
         return rows if isinstance(rows, int) else None
 
     @property

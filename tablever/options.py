@@ -32,6 +32,9 @@ class CommitOptions(TypedDict, total=False):
 
 def record(log: Log, options: CommitOptions, content: Content | None = None) -> Record:
     """The options as a Record; ``content`` tells one batch's content from another's."""
+    unknown = options.keys() - CommitOptions.__annotations__.keys()
+    if unknown:  # what Python says of a keyword that a function does not have
+        raise TypeError(f"got an unexpected keyword argument '{min(unknown)}'")
     for name in ("message", "author", "batch_id"):
         value = options.get(name)
         if value is not None and not isinstance(value, str):

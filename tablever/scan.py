@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +18,7 @@ import pyarrow.parquet as pq
 from tablever.decode import decode_file
 from tablever.delta import partitions, vectors
 from tablever.delta.actions import decode_path
-from tablever.errors import CorruptionError, UnsupportedFeatureError, VersionVacuumedError
+from tablever.errors import CorruptionError, VersionVacuumedError
 from tablever.layout import fingerprint, is_plain, physical_name, table_schema
 from tablever.log import Log
 from tablever.model import ChangeFile, DataFile, DeletionVector, Metadata, Snapshot
@@ -169,15 +167,8 @@ def locate(storage: Storage, path: str) -> str:
         UnsupportedFeatureError: the path leads out of the table's folder: a table made by somebody else must not
             make a reader open other files.
     """
-    decoded = decode_path(path)
-    if urlsplit(path).scheme or decoded.startswith("/") or ".." in Path(decoded).parts:
-        raise UnsupportedFeatureError(
-            f"the log names a file outside the table's folder: '{path}'",
-            hint="shallow clones and absolute paths are not read; copy the data into the table",
-            feature="paths outside the table",
-            path=path,
-        )
-    return str(storage.path(decoded))
+    root = str(storage.root)
+    return f"{root}/{decode_path(path, root=root)}"
 
 
 @lru_cache(maxsize=512)

@@ -277,12 +277,13 @@ def test_features_that_we_do_not_write_under(tmp_path: Path) -> None:
     (path / "_delta_log" / f"{5:020}.json").write_text(json.dumps({"protocol": protocol}) + "\n")
     assert tv.read_version(path).num_rows == before
     contents = reading.contents(path)
-    for write in (
+    writes: list[Callable[[], object]] = [
         lambda: tv.append(path, arrow(BASE[:1])),
         lambda: tv.delete(path, where="true"),
         lambda: tv.set_key(path, "id"),
         lambda: tv.restore(path, 0),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(errors.UnsupportedFeatureError, match="icebergCompatV2") as caught:
             write()
         assert caught.value.feature == "icebergCompatV2"
@@ -308,12 +309,13 @@ def test_append_only_tables(tmp_path: Path) -> None:
     write_deltalake(path, arrow(BASE[:3]), configuration={"delta.appendOnly": "true"})
     assert tv.append(path, arrow(BASE[3:4])) is not None
     contents = reading.contents(path)
-    for write in (
+    writes: list[Callable[[], object]] = [
         lambda: tv.delete(path, where="id = 1"),
         lambda: tv.update(path, {"text": "'x'"}, where="true"),
         lambda: tv.overwrite(path, arrow(BASE[:1])),
         lambda: tv.restore(path, 0),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(errors.TableverError, match="append"):
             write()
     assert reading.contents(path) == contents

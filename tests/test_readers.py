@@ -89,7 +89,7 @@ def test_special_characters_in_partition_values(
     if reader == "polars.scan_delta" and deletes == "merge-on-read":
         request.applymarker(IGNORES)
     table = tmp_path / "t"
-    rows = [{"id": n, "part": ODD[n % len(ODD)]} for n in range(3 * len(ODD))]
+    rows: list[dict[str, Any]] = [{"id": n, "part": ODD[n % len(ODD)]} for n in range(3 * len(ODD))]
     tv.create_table(table, rows, partition_by=["part"], deletes=deletes)
     tv.delete(table, where=f"id < {len(ODD)}")
     columns = [Column("id", pa.int64()), Column("part", pa.string())]
@@ -110,7 +110,7 @@ def test_special_characters_in_partition_columns(
     if reader == "polars.scan_delta" and name in ("x=y", "a/b", "50%"):
         request.applymarker(UNREAD)
     table = tmp_path / "t"
-    rows = [{"id": 1, name: "x"}, {"id": 2, name: "y"}, {"id": 3, name: None}]
+    rows: list[dict[str, Any]] = [{"id": 1, name: "x"}, {"id": 2, name: "y"}, {"id": 3, name: None}]
     tv.create_table(table, rows[:2], partition_by=[name])
     tv.append(table, rows[2:])
     columns = [Column("id", pa.int64()), Column(name, pa.string())]

@@ -127,7 +127,11 @@ class Store(RuleBasedStateMachine):
         self.base = data.draw(shapes(keyed=self.keyed, partitioned=self.partitioned), label="shape")
         likely = self.base.unique_rows(min_size=3, max_size=8)
         rows = data.draw(likely if data.draw(st.integers(0, 5)) else self.base.rows(), label="rows")
-        options = {"key": list(self.base.key) or None, "partition_by": list(self.base.partition_by) or None}
+        options: dict[str, Any] = {
+            "key": list(self.base.key) or None,
+            "partition_by": list(self.base.partition_by) or None,
+            "deletes": self.base.deletes,
+        }
         try:
             self.model = Model.create(self.base.columns, self.base.key, rows)
         except Refused as refused:
@@ -137,7 +141,7 @@ class Store(RuleBasedStateMachine):
             self.model = Model.create(self.base.columns, self.base.key, [])
             rows = []
         given = arrow_table(rows, self.base.columns) if rows else self.base.schema
-        tv.create_table(self.path, given, deletes=self.base.deletes, **options)
+        tv.create_table(self.path, given, **options)
         self.session = tv.connect(tables={"t": self.path})
 
     def wider(self, data: st.DataObject) -> tuple[Column, ...]:
@@ -198,7 +202,8 @@ class Store(RuleBasedStateMachine):
     def delete_keys(self, data: st.DataObject) -> None:
         columns = [self.head.column(name) for name in self.head.key] or [self.head.columns[0]]
         keys = data.draw(self.shape.unique_rows(columns, max_size=3), label="keys")
-        if self.head.rows and data.draw(st.booleans()):
+        present: bool = data.draw(st.booleans())
+        if present and self.head.rows:
             row = data.draw(st.sampled_from(self.head.rows), label="there")
             keys = [{column.name: row[column.name] for column in columns}]
         given = self.given(data, keys, columns)
@@ -206,9 +211,10 @@ class Store(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def overwrite(self, data: st.DataObject) -> None:
-        kept = data.draw(st.lists(st.sampled_from(self.head.rows), max_size=4) if self.head.rows else st.just([]))
+        kept = data.draw(st.lists(st.sampled_from(self.head.rows), max_size=4)) if self.head.rows else []
         rows = kept + data.draw(self.shape.rows(max_size=3), label="rows")
-        if self.head.key and data.draw(st.integers(0, 4)):
+        unique: int = data.draw(st.integers(0, 4))
+        if unique and self.head.key:
             rows = list({self.head.key_of(row): row for row in rows}.values())
         given, options = self.given(data, rows, self.head.columns), self.options(data)
         self.run(lambda: self.model.overwrite(rows), lambda: tv.overwrite(self.path, given, **options))
@@ -272,13 +278,13 @@ class Store(RuleBasedStateMachine):
         if batch not in self.loads:
             verb = "upsert" if self.head.key else "append"
             rows = data.draw(self.shape.unique_rows(max_size=3), label="rows")
-            columns, before = self.head.columns, len(self.model.versions)
+            columns, number = self.head.columns, len(self.model.versions)
             given = self.given(data, rows, columns)
             self.run(
                 lambda: getattr(self.model, verb)(rows), lambda: getattr(tv, verb)(self.path, given, batch_id=batch)
             )
-            if len(self.model.versions) > before:
-                self.loads[batch] = (verb, rows, columns, before)
+            if len(self.model.versions) > number:
+                self.loads[batch] = (verb, rows, columns, number)
             return
         verb, rows, columns, number = self.loads[batch]
         before = reading.contents(self.path)
@@ -362,7 +368,7 @@ class Store(RuleBasedStateMachine):
 
     @invariant()
     def every_version_reads_back(self) -> None:
-        readers = {**reading.OURS, "sql": lambda _, n: self.sql(f"SELECT * FROM t AT (VERSION => {n})")}
+        readers: dict[str, reading.Reader] = {**reading.OURS, "sql": self.in_session}
         for number, commit in enumerate(self.model.versions):
             for name, reader in readers.items():
                 found, what = reader(self.path, number), f"version {number} through {name}"
@@ -375,6 +381,9 @@ class Store(RuleBasedStateMachine):
 
         reading.assert_state(self.sql("FROM t"), self.head, "the head through a session that is as old as the table")
         reading.assert_state(reading.sql(self.path, number), self.head, "the head through a new session")
+
+    def in_session(self, _table: Path, number: int) -> pa.Table:
+        return self.sql(f"SELECT * FROM t AT (VERSION => {number})")
 
     def sql(self, statement: str) -> pa.Table:
         return self.session.sql(statement).to_arrow_table()
@@ -446,9 +455,9 @@ def assert_counts(version: Version, counts: Counts) -> None:
     assert found == (counts.added, counts.removed, counts.updated), version
 
 
-def machine(*, keyed: bool, partitioned: bool) -> type:
+def machine(*, keyed: bool, partitioned: bool) -> Any:
     """The store's test for one kind of table."""
-    kind = type("Store", (Store,), {"keyed": keyed, "partitioned": partitioned})
+    kind: Any = type("Store", (Store,), {"keyed": keyed, "partitioned": partitioned})
     case = kind.TestCase
     case.settings = settings(
         max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
