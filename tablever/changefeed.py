@@ -2,7 +2,8 @@
 
 Source: Delta protocol, "Change Data Files": a version's ``cdc`` actions, where it has any, are its change rows; else
 its added files' rows are inserts and its removed files' rows deletes. A file that is removed and added again with
-another vector changed in those rows alone in which the vectors differ.
+another vector changed in those rows alone in which the vectors differ; rows that a rewritten file carries over are
+no change.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import pyarrow as pa
 
 from tablever.datafiles import CHANGE_TYPE
 from tablever.delta.actions import Add, Remove
-from tablever.difference import files_differ
+from tablever.delta.replay import identity
+from tablever.difference import files_differ, net_difference
 from tablever.errors import InvalidInputError, SchemaMismatchError
 from tablever.frames import collect, lazy, to_arrow, to_frame
 from tablever.layout import table_schema
@@ -75,16 +77,17 @@ def _read(log: Log, after: Snapshot, files: list[ChangeFile]) -> pl.DataFrame:
 def _implied(log: Log, after: Snapshot, actions: tuple[object, ...]) -> list[pl.DataFrame]:
     """What the version's adds and removes say by themselves."""
     added = [action.file for action in actions if isinstance(action, Add) and action.data_change]
-    removed = {action.file.identity for action in actions if isinstance(action, Remove) and action.data_change}
+    removed = {identity(action.file) for action in actions if isinstance(action, Remove) and action.data_change}
     if after.version == 0 or not removed:
         before, gone = after, []
     else:
         before = log.snapshot(after.version - 1)
-        gone = [file for file in before.files if file.identity in removed]
+        gone = [file for file in before.files if identity(file) in removed]
     difference = files_differ(log, before, gone, after, added)
+    change = net_difference(difference, before, after, ())  # rows that a rewritten file carries over are no change
     return [
-        difference.went.with_columns(pl.lit("delete").alias(CHANGE_TYPE)),
-        difference.came.with_columns(pl.lit("insert").alias(CHANGE_TYPE)),
+        difference.went[change.deleted].with_columns(pl.lit("delete").alias(CHANGE_TYPE)),
+        difference.came[change.inserted].with_columns(pl.lit("insert").alias(CHANGE_TYPE)),
     ]
 
 

@@ -65,15 +65,18 @@ class Net:
 def net(went: pl.DataFrame, came: pl.DataFrame, columns: Sequence[str], key: Sequence[str] = ()) -> Net:
     """Set rows that went against rows that came.
 
-    With a key (unique on each side), a key on both sides is an update, or nothing where the rows are equal. Without
-    one, rows are a multiset: of equal rows as many cancel as both sides have, the earliest first.
+    With a key, a key on both sides is an update, or nothing where the rows are equal. Another tool may have given
+    one side a key twice: then its first row is the one that counts as updated, and the others go or come. Without a
+    key, rows are a multiset: of equal rows as many cancel as both sides have, the earliest first.
     """
     return _net_by_key(went, came, columns, key) if key else _net_by_value(went, came, columns)
 
 
 def _net_by_key(went: pl.DataFrame, came: pl.DataFrame, columns: Sequence[str], key: Sequence[str]) -> Net:
-    left = went.select(key).with_row_index(_WENT)
-    right = came.select(key).with_row_index(_CAME)
+    left, right = (
+        frame.select(key).with_row_index(side).unique(subset=list(key), keep="first", maintain_order=True)
+        for frame, side in ((went, _WENT), (came, _CAME))
+    )
     pairs = right.join(left, on=list(key), how="inner", maintain_order="left")
     before, after = _array(pairs[_WENT]), _array(pairs[_CAME])
     others = [name for name in columns if name not in key]

@@ -111,8 +111,13 @@ def check_partition(schema: pa.Schema, partition_by: str | Sequence[str] | None)
     names = _named(schema, partition_by, "partition")
     for name in names:
         kind = schema.field(name).type
-        if pa.types.is_nested(kind) or pa.types.is_binary(kind):
-            raise InvalidKeyError(f"column '{name}' of type {kind} cannot partition a table", column=name, found=kind)
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_floating(kind):
+            raise InvalidKeyError(
+                f"column '{name}' of type {kind} cannot partition a table",
+                hint="partition by strings, integers, booleans, dates, timestamps or decimals",
+                column=name,
+                found=kind,
+            )
     if len(names) == len(schema):
         raise InvalidKeyError(
             "every column is a partition column, so that no data is left for the files",

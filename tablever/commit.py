@@ -23,9 +23,10 @@ from tablever import __version__
 from tablever.datafiles import UNCOMMITTED, Staging
 from tablever.delta import features
 from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, decode_path, render_entry
+from tablever.delta.listing import LOG_FOLDER
 from tablever.delta.replay import row_order
 from tablever.delta.vectors import vector_path
-from tablever.errors import ConflictError, ConstraintError, InvalidInputError
+from tablever.errors import ConflictError, ConstraintError, InvalidInputError, StorageError
 from tablever.log import Log, entry_path
 from tablever.model import Metadata, Snapshot, Version
 from tablever.plan import Proposal
@@ -105,14 +106,16 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
             _check_append_only(log, head, proposal)
             entry, moment = _entry(log, head, proposal, record)
             landed = log.storage.put_if_absent(entry_path(number), entry)
-        except BaseException:
+        except BaseException as error:
             if not entry or not _is_ours(log, number, entry):
                 staging.discard()
-            raise
-        if landed:
-            staging.discard(_named(proposal))
-            _after(log, head, number, moment)
+                raise
+            raise _unsure(log, number, error) from error
+        # A retransmitted link may say that the name exists, though it was this very call that made it.
+        if landed or _is_ours(log, number, entry):
+            _after(log, staging, proposal, number, moment)
             return log.version(number)
+        staging.discard_but_reusable()
         attempt += 1
         time.sleep(random.uniform(0, min(0.5, 0.002 * 2**attempt)))
 
@@ -127,11 +130,22 @@ def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Ve
         if not _is_ours(log, 0, entry):
             staging.discard()
         raise
-    if not landed:
+    if not landed and not _is_ours(log, 0, entry):
         staging.discard()
         return None
-    log.storage.set_modified(entry_path(0), moment / 1000)
+    _after(log, staging, proposal, 0, moment)
     return log.version(0)
+
+
+def _unsure(log: Log, number: int, error: BaseException) -> BaseException:
+    """What to raise where the entry is in the log, but its last sync failed or was interrupted."""
+    if not isinstance(error, Exception):
+        return error
+    return StorageError(
+        f"version {number} of '{log.name}' is in the log, but may not survive a power cut: {error}",
+        hint=f"do not run it again: tablever log {log.name}",
+        version=number,
+    )
 
 
 def _is_ours(log: Log, number: int, entry: bytes) -> bool:
@@ -162,10 +176,10 @@ def _check_head(log: Log, head: Snapshot, record: Record) -> None:
 
 
 def _check_append_only(log: Log, head: Snapshot, proposal: Proposal) -> None:
-    if proposal.rows_removed and head.metadata.flag("delta.appendOnly"):
+    if proposal.removed and head.metadata.flag("delta.appendOnly"):
         raise ConstraintError(
             f"'{log.name}' is append-only (delta.appendOnly): {proposal.operation} would remove "
-            f"{proposal.rows_removed} rows",
+            f"{len(proposal.removed)} of its files",
             hint="append instead, or unset delta.appendOnly with the tool that set it",
         )
 
@@ -178,7 +192,7 @@ def _batch_loaded(log: Log, head: Snapshot, record: Record) -> Version | None:
         return None
     first = log.version(number)
     digest = log.batch_digest(number)
-    if digest is not None and digest != _digest(record, log.snapshot(number).metadata):
+    if digest is None or digest != _digest(record, log.snapshot(number).metadata):
         raise InvalidInputError(
             f"batch '{record.batch_id}' was loaded into '{log.name}' as version {number}, with other content",
             hint="a batch id names one content for ever: give the new content another id",
@@ -260,7 +274,7 @@ def _commit_info(log: Log, head: Snapshot | None, proposal: Proposal, record: Re
             "numRemovedFiles": str(len(proposal.removed)),
         },
         "isolationLevel": "Serializable",
-        "isBlindAppend": proposal.operation in ("create", "append") and not proposal.removed,
+        "isBlindAppend": proposal.operation in ("create", "append") and not (settings and settings.key),
         "engineInfo": f"tablever/{__version__}",
         "tablever": {name: value for name, value in ours.items() if value not in (None, {})},
     }
@@ -292,20 +306,21 @@ def default_author() -> str:
         return "unknown"
 
 
-def _after(log: Log, head: Snapshot, number: int, moment: int) -> None:
-    """What a commit owes other readers; none of it can undo the commit, so none of it may fail it."""
+def _after(log: Log, staging: Staging, proposal: Proposal, number: int, moment: int) -> None:
+    """What is left to do once a version is in the log; none of it can undo the commit, so none of it may fail it."""
     try:
         log.storage.set_modified(entry_path(number), moment / 1000)
-        if number % CHECKPOINT_INTERVAL == 0:
-            _checkpoint(log, head, number)
+        staging.discard(_named(proposal))
+        if number and number % CHECKPOINT_INTERVAL == 0:
+            _checkpoint(log, number)
     except Exception:
         logger.warning("version %d of '%s' is committed; work after it failed", number, log.name, exc_info=True)
 
 
-def _checkpoint(log: Log, head: Snapshot, number: int) -> None:
+def _checkpoint(log: Log, number: int) -> None:
     from deltalake import DeltaTable
 
-    settings = head.metadata.configuration
+    settings = log.snapshot(number).metadata.configuration
     if settings.get("delta.enableExpiredLogCleanup", "true") != "false":
         warnings.warn(
             f"'{log.name}' lets other Delta writers delete log entries older than "
@@ -315,3 +330,5 @@ def _checkpoint(log: Log, head: Snapshot, number: int) -> None:
             stacklevel=2,
         )
     DeltaTable(str(log.storage.root), version=number).create_checkpoint()
+    for name in (f"{LOG_FOLDER}/{number:020}.checkpoint.parquet", f"{LOG_FOLDER}/_last_checkpoint"):
+        log.storage.sync(name)

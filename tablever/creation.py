@@ -12,9 +12,11 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from tablever import merge
+from tablever.batches import rows_content
 from tablever.columns import canonical_schema, check_key, check_partition, with_not_null
-from tablever.commit import create
+from tablever.commit import Record, create
 from tablever.datafiles import Staging, write_rows
+from tablever.delta.listing import LOG_FOLDER, parse_names
 from tablever.errors import AlreadyExistsError, InvalidInputError
 from tablever.fitting import check_not_null, normalise
 from tablever.frames import to_frame
@@ -64,13 +66,13 @@ def create_log(
         merge.check_keys(log, to_frame(incoming.select(metadata.key)), metadata.key)
     check_not_null(incoming, columns)
     staging = Staging(storage)
-    committed = _commit(log, metadata, incoming, staging, options)
+    committed = _commit(log, metadata, incoming, staging, record(log, options, rows_content("create", rows)))
     if committed is None:
         raise _exists(storage)
     return log
 
 
-def _commit(log: Log, metadata: Metadata, rows: pa.Table, staging: Staging, options: CommitOptions) -> Version | None:
+def _commit(log: Log, metadata: Metadata, rows: pa.Table, staging: Staging, said: Record) -> Version | None:
     try:
         proposal = Proposal(
             "create",
@@ -82,12 +84,13 @@ def _commit(log: Log, metadata: Metadata, rows: pa.Table, staging: Staging, opti
     except BaseException:
         staging.discard()
         raise
-    return create(log, proposal, staging, record(log, options))
+    return create(log, proposal, staging, said)
 
 
 def refuse_existing_table(storage: Storage) -> None:
     """Raise AlreadyExistsError where a table, or a file, is there already."""
-    if storage.list("_delta_log"):
+    there = parse_names(storage.list(LOG_FOLDER))
+    if there.entries or there.checkpoints:
         raise _exists(storage)
     if storage.root.exists() and not storage.root.is_dir():
         raise AlreadyExistsError(f"cannot create a table at '{storage.root}': that is a file", hint="name a folder")

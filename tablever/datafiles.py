@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from tablever.arrow_types import holds_floats
 from tablever.delta import partitions, stats
+from tablever.delta.actions import decode_path
 from tablever.layout import fingerprint, nullable
 from tablever.model import ChangeFile, DataFile, Metadata
 from tablever.scan import SCHEMA_TAG
@@ -30,7 +31,7 @@ CHANGE_TYPE = "_change_type"
 FILE_BYTES = 256 * 1024 * 1024
 ROW_GROUP_ROWS = 131_072
 DICTIONARY_SAMPLE = 10_000
-UNCOMMITTED = 0
+UNCOMMITTED = -1
 _INDEX = "__tv_index"
 _ROW = "__tv_index"
 
@@ -47,6 +48,11 @@ class Staging:
         """Open a new object of this commit."""
         self.paths.append(path)
         return self.storage.create(path)
+
+    def discard_but_reusable(self) -> None:
+        """After a lost race: remove what the next try writes anew."""
+        reusable = [decode_path(file.path) for files in self.written.values() for file in files]
+        self.discard(frozenset(reusable))
 
     def discard(self, keep: frozenset[str] = frozenset()) -> None:
         """Remove every object but those named."""
@@ -74,19 +80,23 @@ def write_rows(
 ) -> tuple[DataFile, ...]:
     """Write rows (the table's columns, canonical types) as data files of up to about 256 MB, one or more a partition.
 
-    The files' ``modification_time`` is left at 0: the commit sets it to its own time. ``origin`` names what the rows
+    The files' ``modification_time`` is left open: the commit sets it to its own time. ``origin`` names what the rows
     are made of, so that a commit that is planned again uses the files of its first try.
     """
+    if origin is None:
+        return tuple(_data_files(staging, metadata, rows))
     again = (origin, metadata.schema_string, metadata.partition_columns)
-    if origin is None or again not in staging.written:
+    if again not in staging.written:
         staging.written[again] = tuple(_data_files(staging, metadata, rows))
     return staging.written[again]
 
 
 def _data_files(staging: Staging, metadata: Metadata, rows: pa.Table) -> Iterator[DataFile]:
     tag = fingerprint(metadata)
+    written = 0
     for values, part in _by_partition(metadata, rows):
         for path, file, held in _write_files(staging, partitions.folder(values) + "part-", part):
+            written += held.num_rows
             yield DataFile(
                 path=encode_path(path),
                 size=file.size,
@@ -95,6 +105,9 @@ def _data_files(staging: Staging, metadata: Metadata, rows: pa.Table) -> Iterato
                 stats=stats.gather(held),
                 tags={SHA256_TAG: file.sha256, SCHEMA_TAG: tag},
             )
+
+    if written != rows.num_rows:
+        raise AssertionError(f"{rows.num_rows} rows were to be written, {written} were")
 
 
 def write_changes(staging: Staging, metadata: Metadata, rows: pa.Table) -> tuple[ChangeFile, ...]:

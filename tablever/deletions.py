@@ -5,7 +5,6 @@ A vector names every deleted row of its file, those deleted before included, and
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from tablever.datafiles import Staging, write_rows
-from tablever.delta import vectors
-from tablever.model import DataFile, DeletionVector, Metadata
+from tablever.delta import stats, vectors
+from tablever.model import DataFile, Metadata, Snapshot
 from tablever.scan import Positions, Scan, ScanFile
 
 INLINE_BYTES = 1024
@@ -45,14 +44,16 @@ def delete_positions(staging: Staging, scan: Scan, positions: Mapping[int, Posit
         else:
             thinned.append((file, every))
     removed = (*emptied, *(file.file for file, _ in thinned))
-    if uses_vectors(metadata):
+    if uses_vectors(scan.snapshot):
         return Replacement(removed, _with_vectors(staging, thinned))
     return Replacement(removed, _rewritten(staging, metadata, thinned))
 
 
-def uses_vectors(metadata: Metadata) -> bool:
-    """Whether the table's rows are deleted by vectors."""
-    return metadata.flag("delta.enableDeletionVectors")
+def uses_vectors(snapshot: Snapshot) -> bool:
+    """Whether the table's rows are deleted by vectors: its settings ask for it, and its readers are told."""
+    protocol = snapshot.protocol
+    told = all(f and "deletionVectors" in f for f in (protocol.reader_features, protocol.writer_features))
+    return told and snapshot.metadata.flag("delta.enableDeletionVectors")
 
 
 def _with_vectors(staging: Staging, thinned: list[tuple[ScanFile, Positions]]) -> tuple[DataFile, ...]:
@@ -69,13 +70,8 @@ def _with_vectors(staging: Staging, thinned: list[tuple[ScanFile, Positions]]) -
             vector = vectors.stored(VECTOR_FOLDER, name, next(offsets), len(blob), len(every))
         else:
             vector = vectors.inline(blob, len(every))
-        added.append(_with_vector(file_, vector))
+        added.append(replace(file_.file, vector=vector, stats=stats.loosened(file_.file, file_.rows)))
     return tuple(added)
-
-
-def _with_vector(file: ScanFile, vector: DeletionVector) -> DataFile:
-    stats = {"numRecords": file.rows, **file.file.parsed_stats, "tightBounds": False}
-    return replace(file.file, vector=vector, stats=json.dumps(stats, ensure_ascii=False, separators=(",", ":")))
 
 
 def _rewritten(staging: Staging, metadata: Metadata, thinned: list[tuple[ScanFile, Positions]]) -> tuple[DataFile, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from tablever.changes import Net, net
+from tablever.delta.replay import identity
 from tablever.frames import ROW, collect, lazy, numbered
 from tablever.layout import table_schema
 from tablever.log import Log
@@ -26,10 +27,10 @@ class Difference:
 
 def snapshots_differ(log: Log, first: Snapshot, second: Snapshot) -> Difference:
     """The rows in which two snapshots' files differ, each in its own snapshot's columns."""
-    ours = {file.identity: file for file in first.files}
-    theirs = {file.identity: file for file in second.files}
-    removed = [file for identity, file in ours.items() if identity not in theirs]
-    added = [file for identity, file in theirs.items() if identity not in ours]
+    ours = {identity(file): file for file in first.files}
+    theirs = {identity(file): file for file in second.files}
+    removed = [file for name, file in ours.items() if name not in theirs]
+    added = [file for name, file in theirs.items() if name not in ours]
     return files_differ(log, first, removed, second, added)
 
 
@@ -71,20 +72,24 @@ def scan_nothing(scan: Scan) -> pl.DataFrame:
     return collect(lazy(Scan(scan.storage, scan.snapshot, ())))
 
 
-def net_difference(difference: Difference, first: Snapshot, second: Snapshot) -> Net:
-    """The net of a difference: by the key where both snapshots have the same one, else as multisets.
+def net_difference(difference: Difference, first: Snapshot, second: Snapshot, key: tuple[str, ...]) -> Net:
+    """The net of a difference, by a key or as multisets.
 
     A column that only one side has counts as null on the other; a column retyped makes every row another.
     """
     left, right = table_schema(first.metadata), table_schema(second.metadata)
     retyped = any(right.field(n).type != left.field(n).type for n in left.names if n in right.names)
     went, came = difference.went, difference.came
-    if retyped:
+    if retyped or not went.height or not came.height:
         nothing = np.empty(0, np.int64)
         return Net(np.arange(went.height), np.arange(came.height), nothing, nothing)
     columns = [*left.names, *(name for name in right.names if name not in left.names)]
-    key = first.metadata.key if first.metadata.key == second.metadata.key else ()
     return net(_widened(went, came, columns), _widened(came, went, columns), columns, key)
+
+
+def shared_key(first: Snapshot, second: Snapshot) -> tuple[str, ...]:
+    """The key of both snapshots, empty where they have none in common."""
+    return first.metadata.key if first.metadata.key == second.metadata.key else ()
 
 
 def _widened(frame: pl.DataFrame, other: pl.DataFrame, columns: list[str]) -> pl.DataFrame:

@@ -7,9 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
+
+from tablever.errors import CorruptionError
 
 # Most writers put the row count first: that spares reading the rest, of thousands of files, to count a table's rows.
 _ROWS_FIRST = re.compile(r'\{"numRecords":(\d{1,18})[,}]')
@@ -80,8 +83,14 @@ class Metadata:
     @property
     def key(self) -> tuple[str, ...]:
         """The key's columns in order, empty for a table without a key."""
-        text = self.configuration.get("tablever.key")
-        return tuple(json.loads(text)) if text else ()
+        text = self.configuration.get("tablever.key", "[]")
+        try:
+            names = json.loads(text)
+        except ValueError:
+            names = None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise CorruptionError(f"the table property tablever.key is no list of column names: {text!r}", value=text)
+        return tuple(names)
 
     @property
     def constraints(self) -> dict[str, str]:
@@ -134,16 +143,11 @@ class DataFile:
     default_row_commit_version: int | None = None
     clustering_provider: str | None = None
 
-    @property
-    def identity(self) -> tuple[str, str | None]:
-        """What makes a logical file unique in a snapshot: the path and the vector's id."""
-        return (self.path, self.vector.id if self.vector else None)
-
     @cached_property
     def parsed_stats(self) -> Mapping[str, Any]:
-        """The statistics as JSON values, empty where there are none or they do not parse."""
+        """The statistics as JSON values, numbers exact; empty where there are none or they do not parse."""
         try:
-            value = json.loads(self.stats) if self.stats else {}
+            value = json.loads(self.stats, parse_float=Decimal) if self.stats else {}
         except ValueError:
             return EMPTY
         return value if isinstance(value, dict) else EMPTY

@@ -30,6 +30,10 @@ class CommitOptions(TypedDict, total=False):
     batch_id: str | None
 
 
+def _resolved(log: Log, ref: Ref | None) -> int | None:
+    return None if ref is None else log.resolve(ref)
+
+
 def record(log: Log, options: CommitOptions, content: Content | None = None) -> Record:
     """The options as a Record; ``content`` tells one batch's content from another's."""
     unknown = options.keys() - CommitOptions.__annotations__.keys()
@@ -49,7 +53,8 @@ def record(log: Log, options: CommitOptions, content: Content | None = None) -> 
         message=options.get("message"),
         author=options.get("author"),
         metadata=options.get("metadata") or {},
-        if_version=None if wanted is None else log.resolve(wanted),
+        # A number past the head is a head that has moved (back), not a version that is not found.
+        if_version=wanted if isinstance(wanted, int) and wanted > 0 and wanted is not True else _resolved(log, wanted),
         batch_id=batch,
         batch_content=content,
     )

@@ -22,6 +22,7 @@ from tablever.model import ChangeFile, DataFile, Metadata, Protocol, Snapshot
 from tablever.scan import Scan
 
 MAX_DELETED_CHANGE_ROWS = 100_000
+LEGACY_CHANGE_FEED = 4  # the writer version from which the feed is part of the protocol
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def row_changes(
         operation,
         added=(*replaced.added, *added),
         removed=replaced.removed,
-        changes=_change_files(staging, settings, went, came, net),
+        changes=_change_files(staging, scan.snapshot, settings, went, came, net),
         metadata=metadata,
         rows_added=net.rows_added,
         rows_removed=net.rows_removed,
@@ -79,17 +80,22 @@ def row_changes(
     )
 
 
-def feeds_changes(metadata: Metadata) -> bool:
-    """Whether the table keeps a change data feed."""
-    return metadata.flag("delta.enableChangeDataFeed")
+def feeds_changes(snapshot: Snapshot) -> bool:
+    """Whether the table keeps a change data feed: its settings ask for it, and its protocol knows it."""
+    protocol = snapshot.protocol
+    if protocol.writer_features is None:
+        known = protocol.min_writer >= LEGACY_CHANGE_FEED
+    else:
+        known = "changeDataFeed" in protocol.writer_features
+    return known and snapshot.metadata.flag("delta.enableChangeDataFeed")
 
 
 def _change_files(
-    staging: Staging, metadata: Metadata, went: pl.DataFrame, came: pa.Table, net: Net
+    staging: Staging, head: Snapshot, metadata: Metadata, went: pl.DataFrame, came: pa.Table, net: Net
 ) -> tuple[ChangeFile, ...]:
-    if not feeds_changes(metadata) or not net.rows_removed:
+    if not feeds_changes(head) or not net.rows_removed:
         return ()  # rows that only came are in the added files, and nowhere else
-    vectors_say_it = uses_vectors(metadata) and not net.rows_added
+    vectors_say_it = uses_vectors(head) and not net.rows_added
     if vectors_say_it and net.rows_removed > MAX_DELETED_CHANGE_ROWS:
         return ()
     return write_changes(staging, metadata, change_rows(metadata, went, came, net))
@@ -145,7 +151,7 @@ def whole_files(
     carried = len(net.deleted) < went.height and operation != "overwrite"
     files_say_it = not net.rows_updated and not carried
     changes: tuple[ChangeFile, ...] = ()
-    if feeds_changes(settings) and feeds_changes(head.metadata) and not files_say_it and net:
+    if feeds_changes(head) and not files_say_it and net:
         schema = table_schema(settings)
         arrived = to_arrow(_with_missing(came, schema), schema)
         changes = write_changes(staging, settings, change_rows(settings, went, arrived, net))

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any
@@ -66,7 +66,6 @@ _FLIPPED = {
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?")
 _ZONED = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?) ?(?:Z|([+-]\d\d)(?::?(\d\d))?)")
-_CUT_SUFFIXES = ("\x7f", "\ufffd", "\U0010ffff")
 _INTEGER_TYPES = frozenset({"TINYINT", "SMALLINT", "INTEGER", "INT", "BIGINT"})
 
 
@@ -265,30 +264,14 @@ def _may_hold(file: DataFile, conjunct: Conjunct, name: str, kind: pa.DataType) 
     if conjunct.operator is Operator.IS_NOT_NULL:
         nulls = stats.null_count(file, name)
         return nulls is None or nulls != file.physical_rows
-    try:
-        found = stats.bounds(file, name, kind)
-    except OverflowError:
-        return True
+    found = stats.bounds(file, name, kind)
     if found is None:
         return True
     return _overlaps(_widened(found.lower, found.upper, kind), conjunct.operator, conjunct.values, kind)
 
 
-_MILLISECOND = timedelta(milliseconds=1)
-_DOUBLE_ERROR = Decimal("1e-15")
-
-
-def _widened(lower: Any, upper: Any, kind: pa.DataType) -> tuple[Any, Any] | None:
-    """Bounds that hold whatever the writer cut; None where they cannot be compared."""
-    if isinstance(lower, Decimal):
-        if not (lower.is_finite() and upper.is_finite()):
-            return None
-        return lower - abs(lower) * _DOUBLE_ERROR, upper + abs(upper) * _DOUBLE_ERROR
-    if isinstance(lower, datetime):
-        try:
-            return lower - _MILLISECOND, upper + _MILLISECOND
-        except OverflowError:
-            return None
+def _widened(lower: Any, upper: Any, kind: pa.DataType) -> tuple[Any, Any]:
+    """Bounds of singles that hold also where they were cut to fewer digits."""
     if pa.types.is_float32(kind):
         with np.errstate(over="ignore"):
             return (
@@ -298,9 +281,7 @@ def _widened(lower: Any, upper: Any, kind: pa.DataType) -> tuple[Any, Any] | Non
     return lower, upper
 
 
-def _overlaps(bounds: tuple[Any, Any] | None, operator: Operator, values: tuple[Any, ...], kind: pa.DataType) -> bool:
-    if bounds is None:
-        return True
+def _overlaps(bounds: tuple[Any, Any], operator: Operator, values: tuple[Any, ...], kind: pa.DataType) -> bool:
     lower, upper = bounds
     floating = pa.types.is_floating(kind)
     for value in values:
@@ -327,8 +308,4 @@ def _reaches(lower: Any, upper: Any, operator: Operator, value: Any, floating: b
 
 def _above(value: Any, upper: Any, *, or_equal: bool = False) -> bool:
     """Whether a value surely lies above every value of the file (or is the highest, with ``or_equal``)."""
-    if isinstance(upper, str):
-        # The upper bound may be a prefix of the highest string, with or without a raised last character.
-        prefix = upper[:-1] if upper.endswith(_CUT_SUFFIXES) else upper
-        return bool(value > upper and not value.startswith(prefix))
-    return bool(value >= upper) if or_equal else bool(value > upper)
+    return stats.surely_above(value, upper) or bool(or_equal and not isinstance(upper, str) and value == upper)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tablever import engine, statements
 from tablever.catalog import Catalog, table_above
 from tablever.changefeed import change_rows
+from tablever.delta import replay
 from tablever.errors import QueryError
 from tablever.expressions import refuse_outside, walk
 from tablever.log import Log
@@ -287,7 +288,7 @@ class Session:
 
     def _view(self, log: Log, snapshot: Snapshot, files: Sequence[DataFile], *, keeps: bool) -> str:
         """The name of a view of a version, or of some of its files."""
-        pruned = None if len(files) == len(snapshot.files) else tuple(file.identity for file in files)
+        pruned = None if len(files) == len(snapshot.files) else tuple(replay.identity(file) for file in files)
         key = (log.uri, snapshot.version, pruned)
         if key not in self._views:
             scan = open_scan(log, snapshot, files)

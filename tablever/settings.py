@@ -10,6 +10,7 @@ from typing import Unpack
 import pyarrow as pa
 
 from tablever import constraints, merge
+from tablever.batches import text_content
 from tablever.columns import check_key, with_not_null
 from tablever.commit import commit
 from tablever.creation import as_names, key_setting
@@ -59,7 +60,7 @@ def set_key(table: TableLike, key: str | Sequence[str] | None, **options: Unpack
         )
         return _settings_change("set-key", head, metadata)
 
-    return commit(log, plan, record(log, options, lambda _: repr(names)))
+    return commit(log, plan, record(log, options, text_content(repr(names))))
 
 
 def set_not_null(table: TableLike, columns: str | Sequence[str], **options: Unpack[CommitOptions]) -> Version | None:
@@ -87,7 +88,7 @@ def set_not_null(table: TableLike, columns: str | Sequence[str], **options: Unpa
         text = extend_delta(head.metadata.schema_string, with_not_null(columns, names))
         return _settings_change("set-not-null", head, replace(head.metadata, schema_string=text))
 
-    return commit(log, plan, record(log, options, lambda _: repr(names)))
+    return commit(log, plan, record(log, options, text_content(repr(names))))
 
 
 def add_constraint(table: TableLike, name: str, check: str, **options: Unpack[CommitOptions]) -> Version | None:
@@ -123,7 +124,7 @@ def add_constraint(table: TableLike, name: str, check: str, **options: Unpack[Co
         _check_all(log, head, metadata)
         return _settings_change("add-constraint", head, metadata)
 
-    return commit(log, plan, record(log, options, lambda _: f"{name}\0{check}"))
+    return commit(log, plan, record(log, options, text_content(name, check)))
 
 
 def _check_all(log: Log, head: Snapshot, metadata: Metadata) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from tablever.errors import StorageError, TableNotFoundError, UnsupportedFeatureError
@@ -146,6 +146,14 @@ class Storage:
         """Open a new object for writing; it is synced when its ``with`` block ends, removed if that fails."""
         return DurableFile(self.path(relative))
 
+    def sync(self, relative: str) -> None:
+        """Make durable what another library wrote: the object and its folder's entry."""
+        path = self.path(relative)
+        with storage_errors(f"sync '{path}'"):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            sync_folder(path.parent)
+
     def remove(self, relative: str) -> None:
         """Remove an object that may be gone already."""
         with storage_errors(f"remove '{self.path(relative)}'"):
@@ -167,14 +175,16 @@ class DurableFile:
     def __enter__(self) -> Self:
         with storage_errors(f"write '{self.path}'"):
             make_folder(self.path.parent)
-            self._file: BinaryIO = self.path.open("xb")
+            self._file = self.path.open("xb", buffering=0)
         return self
 
     def write(self, data: bytes) -> int:
         """Write all of some bytes; their number."""
         with storage_errors(f"write '{self.path}'"):
-            view = memoryview(data)
-            self._file.write(view)
+            view = memoryview(data).cast("B")
+            written = 0
+            while written < view.nbytes:
+                written += self._file.write(view[written:])
         self._hash.update(view)
         self.size += view.nbytes
         return view.nbytes
@@ -184,9 +194,7 @@ class DurableFile:
         return self.size
 
     def flush(self) -> None:
-        """Hand the bytes to the operating system; only the end of the ``with`` block syncs them."""
-        with storage_errors(f"write '{self.path}'"):
-            self._file.flush()
+        """Nothing to do: every write goes to the operating system. Only the end of the ``with`` block syncs."""
 
     def writable(self) -> bool:
         """True: what pyarrow asks of a file."""
@@ -201,20 +209,19 @@ class DurableFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.closed = True
+        synced = False
         try:
             with storage_errors(f"write '{self.path}'"):
                 if kind is None:
-                    self._file.flush()
                     os.fsync(self._file.fileno())
-        except BaseException:
-            kind = StorageError
-            raise
+                self._file.close()
+                synced = kind is None
         finally:
             self._file.close()
-            if kind is not None:
+            if not synced:
                 self.path.unlink(missing_ok=True)
-        with storage_errors(f"write '{self.path}'"):
-            if kind is None:
+        if synced:
+            with storage_errors(f"write '{self.path}'"):
                 sync_folder(self.path.parent)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Unpack
 
 import numpy as np
@@ -10,16 +11,19 @@ import polars as pl
 import pyarrow as pa
 
 from tablever import constraints, merge
+from tablever.arrow_types import holds_floats
+from tablever.batches import text_content
 from tablever.changes import net
 from tablever.commit import commit
 from tablever.datafiles import Staging
-from tablever.difference import net_difference, snapshots_differ
+from tablever.delta.replay import identity
+from tablever.difference import net_difference, shared_key, snapshots_differ
 from tablever.errors import ConflictError
 from tablever.fitting import check_not_null
-from tablever.frames import find_keys, numbered, polars_types, to_arrow
+from tablever.frames import ROW, find_keys, numbered, polars_types, to_arrow
 from tablever.layout import table_schema
 from tablever.log import Log, TableLike, open_log
-from tablever.model import Metadata, Snapshot, Version
+from tablever.model import DataFile, Metadata, Snapshot, Version
 from tablever.options import CommitOptions, record
 from tablever.plan import Proposal, row_changes, whole_files
 from tablever.protocol import protocol_for
@@ -59,29 +63,35 @@ def restore(table: TableLike, ref: Ref, **options: Unpack[CommitOptions]) -> Ver
         metadata = _restored(head.metadata, target.metadata)
         unchanged = metadata == head.metadata
         change = snapshots_differ(log, head, target)
-        counted = net_difference(change, head, target)
+        counted = net_difference(change, head, target, shared_key(head, target))
         if unchanged and not counted:
             return None
-        present = {file.identity for file in head.files}
-        wanted = {file.identity for file in target.files}
-        added = tuple(file for file in target.files if file.identity not in present)
-        for file in added:
-            if not log.storage.path(locate(log.storage, file.path)).exists():
-                raise missing_file(log.name, number, file)
-        proposal = whole_files(
-            staging,
-            "restore",
-            head,
-            removed=tuple(file for file in head.files if file.identity not in wanted),
-            added=added,
-            went=change.went,
-            came=change.came,
-            net=counted,
-            metadata=None if unchanged else metadata,
-        )
+        if not counted and metadata.partition_columns == head.metadata.partition_columns:
+            proposal = Proposal("restore", metadata=metadata)  # the rows are there: only the rules come back
+        else:
+            added = _only_in(target, head)
+            for file in added:
+                if not Path(locate(log.storage, file.path)).exists():
+                    raise missing_file(log.name, number, file)
+            proposal = whole_files(
+                staging,
+                "restore",
+                head,
+                removed=_only_in(head, target),
+                added=added,
+                went=change.went,
+                came=change.came,
+                net=counted,
+                metadata=None if unchanged else metadata,
+            )
         return replace(proposal, protocol=protocol_for(head, metadata), parameters={"version": str(number)})
 
-    return commit(log, plan, record(log, options, lambda _: f"restore {number}"))
+    return commit(log, plan, record(log, options, text_content("restore", str(number))))
+
+
+def _only_in(snapshot: Snapshot, other: Snapshot) -> tuple[DataFile, ...]:
+    known = {identity(file) for file in other.files}
+    return tuple(file for file in snapshot.files if identity(file) not in known)
 
 
 def _restored(head: Metadata, target: Metadata) -> Metadata:
@@ -135,7 +145,7 @@ def revert(table: TableLike, ref: Ref, **options: Unpack[CommitOptions]) -> Vers
         constraints.check_rows(came, head.metadata)
         return row_changes(staging, "revert", scan, went, came, change, parameters={"version": str(number)})
 
-    return commit(log, plan, record(log, options, lambda _: f"revert {number}"))
+    return commit(log, plan, record(log, options, text_content("revert", str(number))))
 
 
 @dataclass(frozen=True)
@@ -151,7 +161,7 @@ def _changes_of(log: Log, number: int) -> _Undone:
     after = log.snapshot(number)
     before = replace(after, files=()) if number == 0 else log.snapshot(number - 1)
     difference = snapshots_differ(log, before, after)
-    change = net_difference(difference, before, after)
+    change = net_difference(difference, before, after, shared_key(before, after))
     return _Undone(number, difference.went[change.gone], difference.came[change.came])
 
 
@@ -195,8 +205,15 @@ def _present_by_key(log: Log, head: Snapshot, undone: _Undone) -> tuple[Scan, pl
 
 def _present_by_value(log: Log, head: Snapshot, undone: _Undone) -> tuple[Scan, pl.DataFrame]:
     """The head's rows that equal those the version brought in, of equal ones the earliest."""
-    scan = open_scan(log, head)
-    present = numbered(scan, scan.schema.names)
+    flat = [f.name for f in table_schema(head.metadata) if not holds_floats(f.type) and not pa.types.is_nested(f.type)]
+    firm = [name for name in flat if not undone.came[name].has_nulls()]
+    if firm:  # what can be looked up as a key is, so that a few rows do not cost the table
+        keys = undone.came.select(firm).unique()
+        scan = merge.candidates(log, head, keys)
+        present = find_keys(scan, keys, scan.schema.names).select(*scan.schema.names, ROW)
+    else:
+        scan = open_scan(log, head)
+        present = numbered(scan, scan.schema.names)
     change = net(present, undone.came, scan.schema.names)
     if len(change.inserted):
         missing = undone.came[change.inserted]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,13 +12,14 @@ import polars as pl
 import pyarrow as pa
 
 from tablever import constraints, engine, merge
+from tablever.batches import rows_content, text_content
 from tablever.changes import Net, net
-from tablever.columns import canonical_schema, check_key, with_not_null
+from tablever.columns import canonical_schema, check_key, check_partition, with_not_null
 from tablever.columns import evolve as evolved
-from tablever.commit import Content, Plan, commit
+from tablever.commit import Plan, commit
 from tablever.datafiles import Staging, write_rows
 from tablever.deletions import uses_vectors
-from tablever.difference import Difference, net_difference
+from tablever.difference import Difference, net_difference, shared_key
 from tablever.errors import InvalidInputError, SchemaMismatchError
 from tablever.fitting import check_not_null, normalise
 from tablever.frames import ROW, collect, find_keys, lazy, numbered, to_arrow, to_frame
@@ -31,7 +31,7 @@ from tablever.options import CommitOptions, record
 from tablever.plan import MAX_DELETED_CHANGE_ROWS, Proposal, feeds_changes, row_changes, whole_files
 from tablever.protocol import protocol_for
 from tablever.read import check_columns
-from tablever.rows import differs, digest
+from tablever.rows import differs
 from tablever.scan import Scan, open_scan
 from tablever.schema import arrow_to_delta, extend_delta
 
@@ -77,7 +77,7 @@ def append(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
             parameters={"mode": "Append"},
         )
 
-    return commit(log, plan, record(log, options, _content("append", source)))
+    return commit(log, plan, record(log, options, rows_content("append", source)))
 
 
 def upsert(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unpack[CommitOptions]) -> Version | None:
@@ -103,7 +103,7 @@ def upsert(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
         went = find_keys(scan, keys, scan.schema.names)
         return _commit_net(staging, "upsert", head, scan, went, incoming, metadata, key, origin=id(source))
 
-    return commit(log, plan, record(log, options, _content("upsert", source)))
+    return commit(log, plan, record(log, options, rows_content("upsert", source)))
 
 
 def overwrite(
@@ -150,7 +150,7 @@ def overwrite(
             return _commit_net(staging, "overwrite", head, scan, went, incoming, metadata, key, origin=id(source))
         went, came = collect(lazy(scan)), to_frame(incoming)
         after = replace(head, metadata=metadata or head.metadata)
-        change = net_difference(Difference(went, came), head, after)
+        change = net_difference(Difference(went, came), head, after, shared_key(head, after))
         if not change and metadata is None:
             return None
         return replace(
@@ -169,7 +169,7 @@ def overwrite(
             parameters={"mode": "Overwrite"},
         )
 
-    return commit(log, plan, record(log, options, _content("overwrite", source)))
+    return commit(log, plan, record(log, options, rows_content("overwrite", source)))
 
 
 def update(
@@ -221,7 +221,7 @@ def update(
         _check_rows(came.take(pa.array(change.came)), head.metadata)
         return row_changes(staging, "update", scan, went, came, change, parameters={"predicate": where})
 
-    content = _text("update", where, *(f"{name}={text}" for name, text in sorted(assignments.items())))
+    content = text_content("update", where, *(f"{name}={text}" for name, text in sorted(assignments.items())))
     return commit(log, plan, record(log, options, content))
 
 
@@ -253,7 +253,7 @@ def delete(
         raise InvalidInputError("give either where or keys", hint='where="true" deletes every row')
     log = open_log(table)
     if where is not None:
-        return commit(log, _delete_where(log, where), record(log, options, _text("delete", where)))
+        return commit(log, _delete_where(log, where), record(log, options, text_content("delete", where)))
     head = log.head()
     names = merge.require_key(log, head, "delete")
     whole = table_schema(head.metadata)
@@ -267,7 +267,7 @@ def delete(
         went = find_keys(scan, given, scan.schema.names)
         return _delete_rows(staging, scan, went, {"keys": str(given.height)})
 
-    return commit(log, plan, record(log, options, _content("delete", source)))
+    return commit(log, plan, record(log, options, rows_content("delete", source)))
 
 
 def _delete_where(log: Log, where: str) -> Plan:
@@ -280,9 +280,8 @@ def _delete_where(log: Log, where: str) -> Plan:
 
 def _rows_to_delete(scan: Scan, where: str) -> pl.DataFrame:
     """The rows for which ``where`` is true, as ``__tv_row`` alone where no change rows of them will be written."""
-    metadata = scan.snapshot.metadata
-    if feeds_changes(metadata):
-        most = MAX_DELETED_CHANGE_ROWS if uses_vectors(metadata) else math.inf
+    if feeds_changes(scan.snapshot):
+        most = MAX_DELETED_CHANGE_ROWS if uses_vectors(scan.snapshot) else math.inf
         batches, held = [], 0
         with engine.stream_rows(scan, where, scan.schema.names, positions=True) as reader:
             while held <= most and (batch := next(reader, None)) is not None:
@@ -341,13 +340,15 @@ def _replacing(log: Log, head: Snapshot, source: pa.Table) -> tuple[pa.Table, Me
     target = canonical_schema(source)
     check_key(target, key or None)
     target = with_not_null(target, key)
-    missing = [name for name in head.metadata.partition_columns if name not in target.names]
+    partitions = head.metadata.partition_columns
+    missing = [name for name in partitions if name not in target.names]
     if missing:
         raise SchemaMismatchError(
             f"'{log.name}' is partitioned by '{missing[0]}', which the new rows do not have",
             hint="keep the partition columns, or create another table",
             column=missing[0],
         )
+    check_partition(target, partitions or None)
     if target.equals(table_schema(head.metadata)):
         metadata = None
     else:
@@ -394,25 +395,3 @@ def _assigned(scan: Scan, went: pl.DataFrame, assignments: Mapping[str, str]) ->
         new = normalise(pa.table({name: column}), pa.schema([target.field(name).with_nullable(True)]))
         old = old.set_column(target.get_field_index(name), target.field(name), new.column(0))
     return old
-
-
-def _content(operation: str, source: pa.Table) -> Content:
-    """What tells a batch's rows from another's: values in their order, under a table's types."""
-
-    def content(metadata: Metadata) -> str:
-        columns = table_schema(metadata)
-        target = [columns.field(name) for name in sorted(source.column_names) if name in columns.names]
-        if len(target) < source.num_columns:
-            raise SchemaMismatchError("the rows have columns that the table did not have")
-        return _text_digest(operation, digest(normalise(source, nullable(pa.schema(target)))))
-
-    return content
-
-
-def _text(*parts: str) -> Content:
-    """What tells one change by expressions from another."""
-    return lambda _: _text_digest(*parts)
-
-
-def _text_digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

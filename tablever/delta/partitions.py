@@ -65,6 +65,13 @@ def render(values: pa.Array, column: str) -> list[str | None]:
         return [None if v is None else str(v).lower() for v in values.to_pylist()]
     if pa.types.is_string(kind):
         texts = values.to_pylist()
+        unfit = next((text for text in texts if text is not None and (text == HIVE_NULL or "\0" in text)), None)
+        if unfit is not None:
+            raise InvalidInputError(
+                f"partition column '{column}' holds {unfit!r}, which other readers take for something else",
+                hint="replace it with null or with a word of its own before writing",
+                column=column,
+            )
         if "" in texts:
             raise InvalidInputError(
                 f"partition column '{column}' holds an empty string: Delta stores it as null",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import uuid
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +26,9 @@ INDEXED_COLUMNS = 32
 STRING_PREFIX = 32
 HIGHEST_CHARACTER = "\U0010ffff"
 MILLISECOND = timedelta(milliseconds=1)
+DOUBLE_ERROR = Decimal("1e-15")
+# What writers put after a string that they cut, so that it is no lower than the whole.
+CUT_SUFFIXES = ("\x7f", "\ufffd", HIGHEST_CHARACTER)
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,22 @@ def _exact_number(value: Decimal) -> int | float | None:
     return number if Decimal(repr(number)) == value else None
 
 
+def loosened(file: DataFile, rows: int) -> str:
+    """A file's statistics once some of its rows are deleted: the same bounds, said to be wide.
+
+    Numbers are carried over digit by digit: a bound that is rounded may be a bound no more.
+    """
+    mark = uuid.uuid4().hex
+    try:
+        known = json.loads(file.stats or "{}", parse_float=lambda digits: mark + digits)
+    except ValueError:
+        known = {}
+    text = json.dumps(
+        {"numRecords": rows, **known, "tightBounds": False}, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
+    return re.sub(f'"{mark}([^"]*)"', r"\1", text)
+
+
 def bounds(file: DataFile, column: str, kind: pa.DataType) -> Bounds | None:
     """What a file's statistics promise about a column, as Python values of its type; None where they promise nothing.
 
@@ -134,12 +155,33 @@ def _read_bounds(file: DataFile, column: str, kind: pa.DataType) -> Bounds | Non
         lower, upper = _typed(low, kind), _typed(high, kind)
     except (ValueError, TypeError, OverflowError, InvalidOperation):
         return None
-    if lower is None or upper is None:
-        return None
-    if isinstance(upper, datetime):
-        last = datetime.max.replace(tzinfo=upper.tzinfo)
-        upper = last if last - upper < MILLISECOND else upper + MILLISECOND
+    return None if lower is None or upper is None else _widened(lower, upper)
+
+
+def _widened(lower: Any, upper: Any) -> Bounds | None:
+    """Bounds that hold whatever the writer cut: some write decimals as doubles and cut instants to milliseconds."""
+    if isinstance(lower, Decimal):
+        if not (lower.is_finite() and upper.is_finite()):
+            return None
+        return Bounds(lower - abs(lower) * DOUBLE_ERROR, upper + abs(upper) * DOUBLE_ERROR)
+    if isinstance(lower, datetime):
+        first, last = datetime.min.replace(tzinfo=lower.tzinfo), datetime.max.replace(tzinfo=lower.tzinfo)
+        return Bounds(
+            first if lower - first < MILLISECOND else lower - MILLISECOND,
+            last if last - upper < MILLISECOND else upper + MILLISECOND,
+        )
     return Bounds(lower, upper)
+
+
+def surely_above(value: Any, upper: Any) -> bool:
+    """Whether a value lies above everything that an upper bound stands for.
+
+    The upper bound of text may be a mere prefix of the highest, with or without a raised last character.
+    """
+    if isinstance(upper, str):
+        prefix = upper[:-1] if upper.endswith(CUT_SUFFIXES) else upper
+        return bool(value[: len(prefix)] > prefix)
+    return bool(value > upper)
 
 
 def null_count(file: DataFile, column: str) -> int | None:
@@ -160,9 +202,9 @@ def _typed(value: Any, kind: pa.DataType) -> Any:
     if pa.types.is_integer(kind):
         return value if isinstance(value, int) else None
     if pa.types.is_floating(kind):
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+        return float(value) if isinstance(value, int | Decimal) and math.isfinite(value) else None
     if pa.types.is_decimal(kind):
-        return Decimal(str(value))
+        return Decimal(value)
     if pa.types.is_string(kind):
         return value if isinstance(value, str) else None
     if pa.types.is_date(kind):
@@ -184,6 +226,6 @@ def may_hold(files: Sequence[DataFile], column: str, kind: pa.DataType, ordered:
 
 
 def _reach(limits: Bounds, ordered: Sequence[Any]) -> bool:
-    if limits.upper < ordered[0] or limits.lower > ordered[-1]:
+    if limits.lower > ordered[-1]:
         return False
-    return bool(ordered[bisect_left(ordered, limits.lower)] <= limits.upper)
+    return not surely_above(ordered[bisect_left(ordered, limits.lower)], limits.upper)
