@@ -18,7 +18,7 @@ from tablever.delta.actions import Add, Remove
 from tablever.delta.replay import identity
 from tablever.difference import files_differ, net_difference
 from tablever.errors import InvalidInputError, SchemaMismatchError
-from tablever.frames import collect, lazy, to_arrow, to_frame
+from tablever.frames import load, to_arrow, to_frame
 from tablever.layout import table_schema
 from tablever.log import Log
 from tablever.model import ChangeFile, Snapshot
@@ -71,7 +71,7 @@ def _of_version(log: Log, number: int, schema: pa.Schema) -> pa.Table:
 
 
 def _read(log: Log, after: Snapshot, files: list[ChangeFile]) -> pl.DataFrame:
-    return collect(lazy(change_scan(log, after, files, CHANGE_TYPE)))
+    return load(change_scan(log, after, files, CHANGE_TYPE))
 
 
 def _implied(log: Log, after: Snapshot, actions: tuple[object, ...]) -> list[pl.DataFrame]:

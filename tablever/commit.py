@@ -126,9 +126,9 @@ def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Ve
     entry, moment = _entry(log, None, proposal, record)
     try:
         landed = log.storage.put_if_absent(entry_path(0), entry)
-    except BaseException:
-        if not _is_ours(log, 0, entry):
-            staging.discard()
+    except BaseException as error:
+        if _is_ours(log, 0, entry):
+            raise _unsure(log, 0, error) from error
         raise
     if not landed and not _is_ours(log, 0, entry):
         staging.discard()

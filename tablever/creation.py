@@ -22,7 +22,7 @@ from tablever.fitting import check_not_null, normalise
 from tablever.frames import to_frame
 from tablever.incoming import Rows, to_table
 from tablever.layout import nullable, table_schema
-from tablever.log import Log
+from tablever.log import Log, entry_path
 from tablever.model import Metadata, Version
 from tablever.options import CommitOptions, record
 from tablever.plan import Proposal
@@ -57,22 +57,26 @@ def create_log(
         raise InvalidInputError("storage_options are for object stores, which are not supported yet")
     storage = Storage(local_root(uri))
     refuse_existing_table(storage)
+    if options.get("if_version") is not None:
+        raise InvalidInputError("if_version has nothing to compare with: creating makes version 0")
     rows = empty_or_rows(rows_or_schema)
     metadata = _settings(rows, key=key, partition_by=partition_by, deletes=deletes)
     columns = table_schema(metadata)
     incoming = normalise(rows, nullable(columns))
     log = Log(storage)
+    said = record(log, options, rows_content("create", rows))
     if metadata.key:
         merge.check_keys(log, to_frame(incoming.select(metadata.key)), metadata.key)
     check_not_null(incoming, columns)
     staging = Staging(storage)
-    committed = _commit(log, metadata, incoming, staging, record(log, options, rows_content("create", rows)))
+    committed = _commit(log, metadata, incoming, staging, said)
     if committed is None:
         raise _exists(storage)
     return log
 
 
 def _commit(log: Log, metadata: Metadata, rows: pa.Table, staging: Staging, said: Record) -> Version | None:
+    fresh = not log.storage.root.exists()
     try:
         proposal = Proposal(
             "create",
@@ -81,10 +85,13 @@ def _commit(log: Log, metadata: Metadata, rows: pa.Table, staging: Staging, said
             protocol=protocol_of(metadata),
             rows_added=rows.num_rows,
         )
+        return create(log, proposal, staging, said)
     except BaseException:
-        staging.discard()
+        if not log.storage.exists(entry_path(0)):
+            staging.discard()
+            if fresh:
+                log.storage.remove_empty_folders()
         raise
-    return create(log, proposal, staging, said)
 
 
 def refuse_existing_table(storage: Storage) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 
 from tablever.changes import Net, net
 from tablever.delta.replay import identity
-from tablever.frames import ROW, collect, lazy, numbered
+from tablever.frames import ROW, load, numbered
 from tablever.layout import table_schema
 from tablever.log import Log
 from tablever.model import DataFile, Snapshot
@@ -53,7 +53,7 @@ def _rows_only_in(scan: Scan, other: Scan) -> pl.DataFrame:
     whole = [file.file for file in scan.files if file.location not in elsewhere]
     shared = [file for file in scan.files if file.location in elsewhere]
     if whole or not shared:
-        parts.append(collect(lazy(Scan(scan.storage, scan.snapshot, tuple(f for f in scan.files if f not in shared)))))
+        parts.append(load(Scan(scan.storage, scan.snapshot, tuple(f for f in scan.files if f not in shared))))
     for file in shared:
         only_here = np.setdiff1d(elsewhere[file.location].deleted(), file.deleted(), assume_unique=True)
         parts.append(_rows_at(Scan(scan.storage, scan.snapshot, (file,)), only_here))
@@ -69,7 +69,7 @@ def _rows_at(scan: Scan, positions: Positions) -> pl.DataFrame:
 
 def scan_nothing(scan: Scan) -> pl.DataFrame:
     """No rows, in a scan's columns and types."""
-    return collect(lazy(Scan(scan.storage, scan.snapshot, ())))
+    return load(Scan(scan.storage, scan.snapshot, ()))
 
 
 def net_difference(difference: Difference, first: Snapshot, second: Snapshot, key: tuple[str, ...]) -> Net:

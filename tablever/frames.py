@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from tablever.arrow_types import holds_floats
-from tablever.errors import CorruptionError, StorageError, VersionVacuumedError
+from tablever.errors import CorruptionError, StorageError
 from tablever.layout import nullable
-from tablever.scan import Positions, Scan, ScanFile
+from tablever.scan import Positions, Scan, ScanFile, missing_file
 
 ROW = "__tv_row"
 _KEEP = "__tv_keep"
@@ -63,28 +64,39 @@ def lazy(scan: Scan, columns: Sequence[str] | None = None) -> pl.LazyFrame:
     return pl.concat(runs) if len(runs) > 1 else runs[0]
 
 
-def collect(frame: pl.LazyFrame) -> pl.DataFrame:
-    """Run a frame in the streaming engine.
+def load(scan: Scan, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The rows of ``lazy``, read.
 
     Raises:
         CorruptionError: a file is damaged, or holds other rows than the log says.
+        VersionVacuumedError: a file is gone.
         StorageError: a file cannot be read.
     """
-    with engine_errors():
+    return _collect(lazy(scan, columns), scan)
+
+
+def _collect(frame: pl.LazyFrame, scan: Scan) -> pl.DataFrame:
+    with _errors_of(scan):
         return frame.collect(engine="streaming")
 
 
 @contextmanager
-def engine_errors() -> Iterator[None]:
-    """Polars' complaints about files, as errors of ours."""
+def _errors_of(scan: Scan) -> Iterator[None]:
+    """Polars' complaints about a scan's files, as errors of ours that name the table, the version and the file."""
+    name, version = scan.storage.root.name, scan.snapshot.version
     try:
         yield
     except (pl.exceptions.ComputeError, pl.exceptions.ShapeError, pl.exceptions.SchemaError) as error:
-        raise CorruptionError(f"a data file is not what was committed: {error}") from error
-    except FileNotFoundError as error:
-        raise VersionVacuumedError(f"a data file of this version is gone: {error}") from error
+        raise CorruptionError(
+            f"version {version} of '{name}' is damaged: a data file is not what was committed: {error}",
+            hint=f"restore the files from a copy; earlier versions may still read: tablever log {name}",
+            version=version,
+        ) from error
     except OSError as error:
-        raise StorageError(f"a data file cannot be read: {error}") from error
+        for file in scan.files:
+            if not Path(file.location).exists():
+                raise missing_file(name, version, file.file) from error
+        raise StorageError(f"version {version} of '{name}' cannot be read: {error}", version=version) from error
 
 
 def _runs(scan: Scan) -> Iterator[tuple[int, list[ScanFile]]]:
@@ -185,7 +197,7 @@ def _numbered_run(
     stored = [name for name in columns if name not in scan.partition_columns]
     if stored:
         frame = _stored(scan, files, stored).with_row_index(ROW, offset=start)
-        found = collect(frame if keep is None else frame.filter(keep))
+        found = _collect(frame if keep is None else frame.filter(keep), scan)
     else:
         found = pl.DataFrame({ROW: np.arange(start, start + sum(file.rows for file in files))})
         found = found if keep is None else found.filter(keep)
@@ -211,9 +223,11 @@ def find_keys(scan: Scan, keys: pl.DataFrame, columns: Sequence[str]) -> pl.Data
     return found
 
 
-def batches(frame: pl.LazyFrame, batch_size: int) -> Iterator[pl.DataFrame]:
-    """Run a frame, giving its rows in order, ``batch_size`` at a time; no batch is empty. Errors as ``collect``."""
-    with engine_errors():
-        for batch in frame.collect_batches(chunk_size=batch_size, maintain_order=True, engine="streaming"):
+def batches(scan: Scan, columns: Sequence[str], batch_size: int) -> Iterator[pl.DataFrame]:
+    """The rows of ``lazy``, ``batch_size`` at a time; no batch is empty. Errors as ``load``."""
+    with _errors_of(scan):
+        for batch in lazy(scan, columns).collect_batches(
+            chunk_size=batch_size, maintain_order=True, engine="streaming"
+        ):
             if batch.height:
                 yield batch

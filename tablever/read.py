@@ -51,7 +51,7 @@ def read_version(
     if where is not None:
         return engine.find_rows(scan, where, wanted)
     schema = nullable(pa.schema([scan.schema.field(name) for name in wanted]))
-    rows = frames.to_arrow(frames.collect(frames.lazy(scan, wanted)), schema)
+    rows = frames.to_arrow(frames.load(scan, wanted), schema)
     if rows.num_rows != scan.live_rows:
         raise CorruptionError(
             f"version {scan.snapshot.version} of '{log.name}' has {scan.live_rows} rows, its files gave {rows.num_rows}"
@@ -105,7 +105,7 @@ def iter_batches(
         return _exact_batches(engine.stream_rows(scan, where, wanted), batch_size)
     return (
         frames.to_arrow(frame, schema).combine_chunks().to_batches()[0]
-        for frame in frames.batches(frames.lazy(scan, wanted), batch_size)
+        for frame in frames.batches(scan, wanted, batch_size)
     )
 
 

@@ -17,7 +17,7 @@ from tablever.creation import as_names, key_setting
 from tablever.datafiles import Staging
 from tablever.errors import AlreadyExistsError, InvalidInputError
 from tablever.fitting import check_not_null
-from tablever.frames import collect, lazy, to_arrow
+from tablever.frames import load, to_arrow
 from tablever.layout import table_schema
 from tablever.log import Log, TableLike, open_log
 from tablever.model import Metadata, Snapshot, Version
@@ -51,7 +51,7 @@ def set_key(table: TableLike, key: str | Sequence[str] | None, **options: Unpack
         columns = table_schema(head.metadata)
         check_key(columns, names or None)
         if names:
-            merge.check_keys(log, collect(lazy(open_scan(log, head), names)), names)
+            merge.check_keys(log, load(open_scan(log, head), names), names)
         kept = {k: v for k, v in head.metadata.configuration.items() if k != "tablever.key"}
         metadata = replace(
             head.metadata,
@@ -83,7 +83,7 @@ def set_not_null(table: TableLike, columns: str | Sequence[str], **options: Unpa
         target = with_not_null(columns, names)
         if target.equals(columns):
             return None
-        rows = collect(lazy(open_scan(log, head), names))
+        rows = load(open_scan(log, head), names)
         check_not_null(to_arrow(rows, _only(target, names)), _only(target, names))
         text = extend_delta(head.metadata.schema_string, with_not_null(columns, names))
         return _settings_change("set-not-null", head, replace(head.metadata, schema_string=text))
@@ -129,7 +129,7 @@ def add_constraint(table: TableLike, name: str, check: str, **options: Unpack[Co
 
 def _check_all(log: Log, head: Snapshot, metadata: Metadata) -> None:
     columns = table_schema(head.metadata)
-    constraints.check_rows(to_arrow(collect(lazy(open_scan(log, head))), columns), metadata)
+    constraints.check_rows(to_arrow(load(open_scan(log, head)), columns), metadata)
 
 
 def _only(columns: pa.Schema, names: Sequence[str]) -> pa.Schema:

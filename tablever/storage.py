@@ -11,7 +11,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -145,6 +145,14 @@ class Storage:
     def create(self, relative: str) -> DurableFile:
         """Open a new object for writing; it is synced when its ``with`` block ends, removed if that fails."""
         return DurableFile(self.path(relative))
+
+    def remove_empty_folders(self) -> None:
+        """Remove the table's folder and those in it, as far as they hold nothing."""
+        for folder in sorted((path for path in self.root.rglob("*") if path.is_dir()), reverse=True):
+            with suppress(OSError):
+                folder.rmdir()
+        with suppress(OSError):
+            self.root.rmdir()
 
     def sync(self, relative: str) -> None:
         """Make durable what another library wrote: the object and its folder's entry."""

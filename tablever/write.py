@@ -22,7 +22,7 @@ from tablever.deletions import uses_vectors
 from tablever.difference import Difference, net_difference, shared_key
 from tablever.errors import InvalidInputError, SchemaMismatchError
 from tablever.fitting import check_not_null, normalise
-from tablever.frames import ROW, collect, find_keys, lazy, numbered, to_arrow, to_frame
+from tablever.frames import ROW, find_keys, load, numbered, to_arrow, to_frame
 from tablever.incoming import Rows, to_table
 from tablever.layout import nullable, table_schema
 from tablever.log import Log, TableLike, open_log
@@ -148,7 +148,7 @@ def overwrite(
         if key and not replace_schema:
             went = numbered(scan, scan.schema.names)
             return _commit_net(staging, "overwrite", head, scan, went, incoming, metadata, key, origin=id(source))
-        went, came = collect(lazy(scan)), to_frame(incoming)
+        went, came = load(scan), to_frame(incoming)
         after = replace(head, metadata=metadata or head.metadata)
         change = net_difference(Difference(went, came), head, after, shared_key(head, after))
         if not change and metadata is None:
@@ -196,6 +196,10 @@ def update(
         1
     """
     log = open_log(table)
+    if not isinstance(assignments, Mapping):
+        raise InvalidInputError(
+            f"assignments must map columns to expressions, not {assignments!r}", hint="""{"column": "expression"}"""
+        )
     if not assignments:
         raise InvalidInputError(
             "nothing to set: assignments is empty", hint="update(table, {'column': 'expression'}, …)"
