@@ -45,6 +45,29 @@ _REFUSED_FUNCTIONS = frozenset(
         "query_table",
     }
 )
+# Table functions whose only effect is their rows; others switch things in the database or show what is in it.
+_HARMLESS_FUNCTIONS = frozenset(
+    {
+        "generate_series",
+        "glob",
+        "json_each",
+        "json_tree",
+        "parquet_metadata",
+        "parquet_scan",
+        "parquet_schema",
+        "range",
+        "read_csv",
+        "read_csv_auto",
+        "read_json",
+        "read_json_auto",
+        "read_ndjson",
+        "read_parquet",
+        "repeat",
+        "table_changes",
+        "table_versions",
+        "unnest",
+    }
+)
 _OWN_NAME = re.compile(r"__tv_(?:bits|rows)_\d+")
 
 
@@ -64,6 +87,25 @@ def walk(tree: Any) -> Iterator[Tree]:
             waiting.extend(reversed(list(node.values())))
         elif isinstance(node, list):
             waiting.extend(reversed(node))
+
+
+def lists_tables(tree: Tree) -> bool:
+    """Whether a query asks what tables there are."""
+    for node in walk(tree):
+        if node.get("type") == "SHOW_REF" and node.get("query") is None:
+            return True
+        path = [str(part).lower() for part in (node.get("qualified_name") or {}).get("path", ())]
+        if path[:1] == ["information_schema"] or str(node.get("function_name", "")).startswith("duckdb_"):
+            return True
+    return False
+
+
+def only_selects(tree: Tree) -> bool:
+    """Whether a parse is of SELECTs alone, whose table functions do nothing but give rows."""
+    if tree.get("error"):
+        return False
+    calls = (node.get("function") or {} for node in walk(tree) if node.get("type") == "TABLE_FUNCTION")
+    return all(str(call.get("function_name")).lower() in _HARMLESS_FUNCTIONS for call in calls)
 
 
 def own_names(sql: str) -> list[str]:

@@ -23,7 +23,7 @@ from tablever.catalog import Catalog, table_above
 from tablever.changefeed import change_rows
 from tablever.delta import replay
 from tablever.errors import QueryError
-from tablever.expressions import refuse_outside, walk
+from tablever.expressions import lists_tables, only_selects, refuse_outside, walk
 from tablever.log import Log
 from tablever.model import DataFile, Snapshot
 from tablever.needed import needed_files
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MOST_VIEWS = 256
+_view_names = count()
 
 _WRITE_HINTS = {
     "INSERT": "tablever append or upsert adds rows",
@@ -46,6 +47,11 @@ _WRITE_HINTS = {
     "CREATE": "give it another name; tablever create makes a versioned table",
     "DROP": "a versioned table is dropped by removing its folder",
     "ALTER": "tablever append --evolve adds columns",
+}
+
+# Settings under which DuckDB compares values, or reads constants, in another way than the files' statistics.
+_REFUSED_SETTINGS = {
+    "default_collation": "name it where it is meant: WHERE name COLLATE NOCASE = 'x'",
 }
 
 
@@ -64,16 +70,32 @@ class _Statement:
     heads: dict[str, Snapshot] = field(default_factory=dict)
 
 
-class Session:
-    """A connection to DuckDB that knows versioned tables. For one thread."""
+def only_reads(text: str) -> bool:
+    """Whether statements are all SELECTs that neither make, set nor list anything in DuckDB itself."""
+    data = text.encode(errors="surrogatepass")
+    with engine.cursor() as connection, engine.query_errors("the query"):
+        ordered = statements.aliases_first(data, statements.cut(data, engine.token_starts(data)))
+        tree = engine.parse(connection, ordered.decode(errors="surrogatepass"))
+    return only_selects(tree) and not lists_tables(tree)
 
-    def __init__(self, catalog: Catalog) -> None:
+
+class Session:
+    """A connection to DuckDB that knows versioned tables. For one thread.
+
+    Args:
+        shared: use the process's database, which spares making one. Only for statements that ``only_reads`` accepts:
+            what others make or set would be seen by all.
+    """
+
+    def __init__(self, catalog: Catalog, *, shared: bool = False) -> None:
         self._catalog = catalog
-        self._connection: DuckDBPyConnection = engine.new_connection()
+        self._shared = shared
+        self._connection: DuckDBPyConnection = engine.cursor() if shared else engine.new_connection()
         self._views: OrderedDict[tuple[Any, ...], _View] = OrderedDict()
         self._kept: set[str] = set()
-        self._heads: dict[tuple[str, ...], int] = {}
-        self._names = count()
+        self._rows: list[str] = []
+        self._heads: dict[tuple[str, ...], str] = {}
+        self._own: set[str] | None = set()
 
     def sql(self, text: str) -> Result:
         """Run statements in order; the result is the last one's. Errors are those of ``tablever.query``."""
@@ -85,7 +107,9 @@ class Session:
             parts = [part.query for part in self._connection.extract_statements(ordered)]
         result = Result(None, self.errors)
         for i, part in enumerate(parts):
-            rewritten = self._rewrite(part)
+            rewritten, makes_names = self._rewrite(part)
+            if makes_names:
+                self._own = None
             with self.errors():
                 result = Result(self._connection.sql(rewritten), self.errors)
             if i + 1 < len(parts):
@@ -99,15 +123,29 @@ class Session:
         """Make a pyarrow table, or a Polars or pandas frame, a relation of the session."""
         if self._catalog.find((name,)) is not None:
             raise QueryError(f"'{name}' is a versioned table below '{self._catalog.root}'", hint="choose another name")
+        self._own = None
         self._connection.register(name, rows)
 
     def tables(self) -> list[str]:
         """The names of the versioned tables, nested ones as ``a/b``; sorted."""
         return self._catalog.names()
 
+    def interrupt(self) -> None:
+        """Stop the statement that runs in another thread; it raises KeyboardInterrupt there."""
+        self._connection.interrupt()
+
     def close(self) -> None:
         """End the session; results that were not read are lost."""
+        if self._shared:
+            self._forget_all()
         self._connection.close()
+
+    def _forget_all(self) -> None:
+        """Leave nothing in a database that outlives the session."""
+        for key in list(self._views):
+            self._drop(key)
+        while self._rows:
+            engine.release(self._connection, self._rows.pop())
 
     def __enter__(self) -> Self:
         return self
@@ -131,22 +169,27 @@ class Session:
             raise
 
     def _own_names(self) -> set[str]:
-        """What statements made in this session, in lower case."""
+        """What statements made in this session, in lower case; DuckDB is asked after statements that can make names."""
+        if self._own is None:
+            self._own = self._listed_names()
+        return self._own - {"/".join(path).lower() for path in self._heads}
+
+    def _listed_names(self) -> set[str]:
         rows = self._connection.execute(
             "SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
         ).fetchall()
-        heads = {name for path in self._heads for name in ["/".join(path).lower()]}
-        return {str(name).lower() for (name,) in rows if not str(name).startswith("__tv_")} - heads
+        return {str(name).lower() for (name,) in rows if not str(name).startswith("__tv_")}
 
     def _tokens(self, data: bytes) -> list[Token]:
         return statements.cut(data, engine.token_starts(data))
 
-    def _rewrite(self, text: str) -> str:
-        """A statement with the names of views in the places where versioned tables stand."""
+    def _rewrite(self, text: str) -> tuple[str, bool]:
+        """A statement with views' names where versioned tables stand; whether it is one that can make names."""
         statement = _Statement(text.encode(errors="surrogatepass"))
         tokens = self._tokens(statement.data)
+        _refuse_setting(tokens)
         self._refuse_write(tokens)
-        self._refresh_heads()
+        self._refresh_heads(statement)
         tree, shift, keeps = self._query_in(statement.data, tokens)
         changes = [(call.start, call.end, self._call(call, statement)) for call in statements.function_calls(tokens)]
         if tree is None:
@@ -155,12 +198,13 @@ class Session:
         else:
             inside = [_shifted(token, -shift) for token in tokens if token.start >= shift]
             references = [_moved(ref, shift) for ref in statements.tree_references(tree, inside)]
-            if _lists_tables(tree):
+            if lists_tables(tree):
                 self._make_every_head(statement)
         own = self._own_names() if references else set()
         for reference in references:
             changes += self._changes(reference, statement, own, keeps=keeps)
-        return statements.splice(statement.data, changes).decode(errors="surrogatepass")
+        rewritten = statements.splice(statement.data, changes).decode(errors="surrogatepass")
+        return rewritten, tree is None or shift > 0
 
     def _query_in(self, data: bytes, tokens: Sequence[Token]) -> tuple[Tree | None, int, bool]:
         """The tree of the query in a statement, where its text begins, and whether the statement keeps it."""
@@ -273,6 +317,7 @@ class Session:
         self._connection.register("__tv_staged", rows)
         name = engine.keep(self._connection, "SELECT * FROM __tv_staged")
         self._connection.unregister("__tv_staged")
+        self._rows.append(name)
         return name if call.alias else f"{name} AS {call.name}"
 
     def _arguments(self, text: str, function: str) -> list[int | str | datetime]:
@@ -290,10 +335,13 @@ class Session:
         """The name of a view of a version, or of some of its files."""
         pruned = None if len(files) == len(snapshot.files) else tuple(replay.identity(file) for file in files)
         key = (log.uri, snapshot.version, pruned)
+        known = self._views.get(key)
+        if known is not None and known.scan.snapshot != snapshot:  # the table was dropped and made anew
+            self._views[known.name,] = self._views.pop(key)
         if key not in self._views:
             scan = open_scan(log, snapshot, files)
             text = engine.relation_sql(self._connection, scan)
-            view = _View(f"{engine.SCHEMA}.__tv_view_{next(self._names)}", text, scan)
+            view = _View(f"{engine.SCHEMA}.__tv_view_{next(_view_names)}", text, scan)
             with engine.scan_errors(scan):
                 self._connection.execute(f"CREATE VIEW {view.name} AS {text}")
             self._views[key] = view
@@ -306,25 +354,31 @@ class Session:
     def _drop_oldest(self) -> None:
         spare = [key for key, view in self._views.items() if view.name not in self._kept]
         for key in spare[: max(0, len(spare) - MOST_VIEWS)]:
-            view = self._views.pop(key)
-            self._connection.execute(f"DROP VIEW {view.name}")
-            engine.release(self._connection, view.sql)
+            self._drop(key)
+
+    def _drop(self, key: tuple[Any, ...]) -> None:
+        view = self._views.pop(key)
+        self._connection.execute(f"DROP VIEW {view.name}")
+        engine.release(self._connection, view.sql)
 
     def _make_head(self, path: tuple[str, ...], log: Log, statement: _Statement) -> None:
         """Give the session a view of a table's name that follows its head."""
         snapshot = self._head(log, statement)
-        if self._heads.get(path) == snapshot.version:
-            return
         view = self._view(log, snapshot, snapshot.files, keeps=True)
+        if self._heads.get(path) == view:
+            return
         name = engine.identifier("/".join(path))
         self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {view}")
-        self._heads[path] = snapshot.version
+        self._heads[path] = view
 
-    def _refresh_heads(self) -> None:
+    def _refresh_heads(self, statement: _Statement) -> None:
         for path in list(self._heads):
             log = self._catalog.find(path)
             if log is not None:
-                self._make_head(path, log, _Statement(b""))
+                self._make_head(path, log, statement)
+            else:
+                self._connection.execute(f"DROP VIEW {engine.identifier('/'.join(path))}")
+                del self._heads[path]
 
     def _make_heads(self, tokens: Sequence[Token], statement: _Statement) -> None:
         """Views for every name in a text without a tree that is a table's."""
@@ -342,15 +396,13 @@ class Session:
                 self._make_head((name,), log, statement)
 
 
-def _lists_tables(tree: Tree) -> bool:
-    """Whether a query asks what tables there are."""
-    for node in walk(tree):
-        if node.get("type") == "SHOW_REF" and node.get("query") is None:
-            return True
-        path = [str(part).lower() for part in (node.get("qualified_name") or {}).get("path", ())]
-        if path[:1] == ["information_schema"] or str(node.get("function_name", "")).startswith("duckdb_"):
-            return True
-    return False
+def _refuse_setting(tokens: Sequence[Token]) -> None:
+    setting = statements.changed_setting(tokens)
+    if setting in _REFUSED_SETTINGS:
+        raise QueryError(
+            f"{setting} cannot be changed: which files a WHERE needs is judged by values as they are",
+            hint=_REFUSED_SETTINGS[setting],
+        )
 
 
 def _shifted(token: Token, by: int) -> Token:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tablever.catalog import Catalog
 from tablever.log import TableLike
-from tablever.session import Session
+from tablever.session import Session, only_reads
 
 __all__ = ["Session", "connect", "query"]
 
@@ -39,7 +39,7 @@ def query(sql: str, *, root: str | os.PathLike[str] = ".", tables: Mapping[str, 
         >>> query("SELECT count(*) AS n FROM reviews AT (VERSION => 0)", root=folder).to_pylist()
         [{'n': 2}]
     """
-    with connect(root, tables) as session:
+    with Session(Catalog(root, tables), shared=only_reads(sql)) as session:
         return session.sql(sql).to_arrow_table()
 
 

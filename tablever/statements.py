@@ -14,7 +14,8 @@ Tree = Mapping[str, Any]
 
 FUNCTIONS = ("table_versions", "table_changes")
 _NOWHERE = 2**64 - 1
-_JOINS = frozenset({"INNER", "LEFT", "RIGHT", "OUTER", "FULL", "SEMI", "ANTI"})
+_JOINS = frozenset({"INNER", "LEFT", "RIGHT", "OUTER", "FULL"})
+_FILTERS = frozenset({"SEMI", "ANTI"})
 _PLAIN_JOINS = frozenset({"REGULAR", "CROSS", "NATURAL"})
 _QUERY_WORDS = frozenset({"SELECT", "FROM", "WITH", "VALUES", "TABLE"})
 _TABLE_WORDS = frozenset({"TABLE", "DESCRIBE", "DESC", "SUMMARIZE", "SHOW"})
@@ -234,6 +235,16 @@ def _past(words: Sequence[str], at: int, skipped: tuple[str, ...]) -> int:
     return at
 
 
+def changed_setting(tokens: Sequence[Token]) -> str:
+    """The setting, in lower case, that a SET or PRAGMA changes; empty for other statements."""
+    at = _past_explain(tokens)
+    words = [token.word for token in tokens]
+    if at >= len(tokens) or words[at] not in ("SET", "PRAGMA"):
+        return ""
+    at = _past(words, at + 1, ("GLOBAL", "SESSION", "LOCAL"))
+    return tokens[at].name.lower() if at < len(tokens) else ""
+
+
 def copy_target(tokens: Sequence[Token]) -> str | None:
     """The file that a COPY … TO writes; None for other statements."""
     at = _past_explain(tokens)
@@ -262,7 +273,7 @@ def tree_references(tree: Tree, tokens: Sequence[Token]) -> list[Reference]:
     selects: dict[int, Tree] = {}
     used: set[int] = set()
     for node, scope in _scoped(tree, frozenset()):
-        if node.get("type") == "SELECT_NODE":
+        if node.get("type") == "SELECT_NODE" and node.get("sample") is None:
             selects.update((id(table), node) for table in _prunable(node.get("from_table")))
         elif node.get("type") == "BASE_TABLE":
             reference = _from_node(node, tokens, selects.get(id(node)), used)
@@ -299,10 +310,12 @@ def _prunable(source: Any) -> Iterator[Tree]:
         source.get("type") == "JOIN"
         and source.get("sample") is None
         and source.get("ref_type") in _PLAIN_JOINS
-        and source.get("join_type") in _JOINS
+        and source.get("join_type") in _JOINS | _FILTERS
     ):
         yield from _prunable(source["left"])
-        yield from _prunable(source["right"])
+        # The WHERE sees no column of a SEMI or ANTI join's right side: a name in it never means that side.
+        if source["join_type"] in _JOINS:
+            yield from _prunable(source["right"])
 
 
 def _from_node(node: Tree, tokens: Sequence[Token], select: Tree | None, used: set[int]) -> Reference:

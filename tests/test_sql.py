@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tablever as tv
-from tablever import statements
+from tablever import engine, statements
 from tablever.errors import QueryError, RefError, TableNotFoundError, VersionNotFoundError
 from tablever.session import Session
 from tablever.sql import connect
@@ -385,6 +389,200 @@ def test_pruned_joins_give_the_same_rows(many: Session, kind: str, where: str) -
     assert many.sql(asked.format("t")).fetchall() == many.sql(asked.format("whole")).fetchall()
 
 
+# Columns of the two tables: some are in both, and ``b`` is a struct, so that ``b.v`` may be a field or a column.
+LEFT = "SELECT i AS id, i % 7 AS v, i * 3 AS w, {{'v': i % 4}} AS b FROM range({}, {}) t(i)"
+RIGHT = "SELECT i AS id, i // 2 AS v, i % 5 AS u FROM range({}, {}) t(i)"
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """A session over ``a`` and ``b``, each in four files of six rows."""
+    folder = tmp_path_factory.mktemp("pair")
+    for name, rows in (("a", LEFT), ("b", RIGHT)):
+        for first in range(0, 24, 6):
+            part = tv.query(rows.format(first, first + 6), root=folder)
+            if first:
+                tv.append(folder / name, part)
+            else:
+                tv.create_table(folder / name, part)
+    with connect(folder) as session:
+        yield session
+
+
+JOINS = ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "SEMI JOIN", "ANTI JOIN", "ASOF JOIN", "ASOF LEFT JOIN"]
+SOURCES = ["a", "b", "a x", "b a", "b x", "a b", "a AS x(id, w, v)", "b AS y(v, id)", "(FROM b WHERE v = 3) z"]
+
+
+@st.composite
+def froms(draw: st.DrawFn) -> str:
+    """A FROM of one to three sources, joined in any way."""
+    source = draw(st.sampled_from(SOURCES))
+    for i in range(draw(st.integers(0, 2))):
+        right = draw(st.sampled_from(SOURCES))
+        kind = draw(st.sampled_from([*JOINS, "NATURAL JOIN", "POSITIONAL JOIN", "CROSS JOIN", ", LATERAL"]))
+        if kind in ("NATURAL JOIN", "POSITIONAL JOIN", "CROSS JOIN"):
+            source = f"{source} {kind} {right}"
+        elif kind == ", LATERAL":
+            source = f"{source}, LATERAL (SELECT id AS l{i}, v AS m{i} FROM {right} WHERE {draw(conditions())})"
+        elif draw(st.booleans()):
+            source = f"{source} {kind} {right} USING (id)"
+        else:
+            columns = [path.split()[-1].split("(")[0] for path in (source, right.replace(")", ""))]
+            names = [draw(st.sampled_from(["a.id", "b.id", "x.id", "id", f"{column}.id"])) for column in columns]
+            source = f"{source} {kind} {right} ON {names[0]} {'>=' if 'ASOF' in kind else '='} {names[1]}"
+    return source
+
+
+def conditions() -> st.SearchStrategy[str]:
+    """Comparisons whose column is marked, so that ``hidden`` finds it."""
+    column = st.sampled_from(["id", "v", "w", "u", "a.v", "b.v", "x.v", "y.v", "z.v", "a.id", "b.id", "x.id"])
+    tail = st.sampled_from(["= 3", "= 5", "< 2", "> 20", "BETWEEN 2 AND 4", "IN (1, 11)", "IS NULL", "IS NOT NULL"])
+    one = st.builds("[{}] {}".format, column, tail)
+    nested = st.builds("EXISTS (FROM {} WHERE {})".format, st.sampled_from(["b", "a x", "b SEMI JOIN a USING (id)"]), one)
+    return st.lists(one | nested, min_size=1, max_size=2).map(" AND ".join)
+
+
+def outcome(session: Session, sql: str) -> Any:
+    try:
+        return session.sql(sql).to_arrow_table().to_pydict()
+    except QueryError:
+        return QueryError
+
+
+CHOSEN = ["*", "count(*)", "1 AS v, *", "id + 20 AS v, id", "w AS v", "x.*", "(SELECT count(*) FROM b WHERE [v] = 5)"]
+
+
+@settings(max_examples=150)
+@given(chosen=st.sampled_from(CHOSEN), source=froms(), where=conditions())
+def test_pruning_changes_no_rows(pair: Session, chosen: str, source: str, where: str) -> None:
+    """Whatever is joined and named, a comparison that files can be left out for gives what ``v + 0`` gives."""
+    sql = f"SELECT {chosen} FROM {source} WHERE {where} ORDER BY ALL"
+    pruned = sql.replace("[", "").replace("]", "")
+    whole = sql.replace("[", "(").replace("]", " + 0)")
+    assert outcome(pair, pruned) == outcome(pair, whole), pruned
+
+
+@pytest.mark.parametrize("kind", ["ANTI", "SEMI"])
+@pytest.mark.parametrize("where", ["v = 5", "a.v = 5", "b.v = 3", "v IN (1, 2) AND id > 7"])
+def test_a_where_prunes_no_table_it_does_not_see(pair: Session, kind: str, where: str) -> None:
+    """The right side of a SEMI or ANTI join is read whole: no name in the WHERE means it."""
+    sql = f"FROM a {kind} JOIN b ON a.id = b.id + 3 WHERE {{}} ORDER BY ALL"
+    pruned = pair.sql(sql.format(where)).to_arrow_table()
+    assert pruned.equals(pair.sql(sql.format(f"({where}) IS TRUE")).to_arrow_table())
+
+
+def test_samples_are_drawn_before_where(many: Session) -> None:
+    """USING SAMPLE draws from all rows of the FROM, whatever the WHERE excludes."""
+    assert files_read(many, "SELECT * FROM t WHERE k = 15 USING SAMPLE 5 ROWS") == 10
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET default_collation = 'NOCASE'",
+        "set global DEFAULT_COLLATION to nocase",
+        'SET SESSION "default_collation" = \'NOCASE\'',
+        "PRAGMA default_collation = 'NOCASE'",
+        "/* */ PRAGMA default_collation='NOACCENT'; SELECT 1",
+    ],
+)
+def test_settings_that_change_comparisons_are_refused(many: Session, statement: str) -> None:
+    """No setting makes DuckDB compare otherwise than the statistics were judged."""
+    with pytest.raises(QueryError, match="cannot be changed"):
+        many.sql(statement)
+    assert many.sql("SELECT 'a' = 'A', epoch(TIMESTAMPTZ '1970-01-01 00:00:00+00')").fetchall() == [(False, 0)]
+    many.sql("SET threads = 1; SET VARIABLE default_collation = 'x'; RESET default_collation")
+
+
+def remade(folder: Path, rows: int) -> None:
+    """Drop a table, and make one of other rows at the same place."""
+    shutil.rmtree(folder)
+    tv.create_table(folder, pa.table({"a": [7] * rows}))
+
+
+@pytest.mark.parametrize("sql", ["FROM t", "FROM t AT (VERSION => 0)", "FROM t WHERE a > 0", "FROM w"])
+def test_a_table_made_anew_is_read_anew(tmp_path: Path, sql: str) -> None:
+    """A session reads what lies there now, also where a table of the same name and version lay before."""
+    tv.create_table(tmp_path / "t", pa.table({"a": [1, 2, 3]}))
+    with connect(tmp_path) as session:
+        session.sql("CREATE VIEW w AS FROM t")
+        assert session.sql(sql).fetchall() == [(1,), (2,), (3,)]
+        for rows in (2, 1):
+            remade(tmp_path / "t", rows)
+            assert session.sql(sql).fetchall() == [(7,)] * rows
+        shutil.rmtree(tmp_path / "t")
+        with pytest.raises(QueryError, match="no table 't'"):
+            session.sql(sql).fetchall()
+
+
+def test_a_dropped_table_leaves_no_view(root: Path, session: Session) -> None:
+    """SHOW TABLES forgets a table whose folder is gone, and its name is free."""
+    assert ("orders",) in session.sql("SHOW TABLES").fetchall()
+    shutil.rmtree(root / "orders")
+    assert session.sql("SHOW TABLES").fetchall() == [("shop/Items",)]
+    session.sql("CREATE TABLE orders AS SELECT 1 AS x")
+    assert session.sql("FROM orders").fetchall() == [(1,)]
+
+
+def test_names_that_statements_make_are_known_at_once(root: Path, session: Session) -> None:
+    """What a statement makes or drops shadows a versioned table, or stops doing so, from the next statement on."""
+    session.sql("CREATE TABLE later AS SELECT 1 AS x")
+    tv.create_table(root / "later", [{"y": 2}])
+    assert session.sql("FROM later").columns == ["x"]
+    session.sql("BEGIN; ALTER TABLE later RENAME TO former; COMMIT")
+    assert session.sql("FROM later").columns == ["y"]
+    session.sql("BEGIN; CREATE TABLE last AS SELECT 1 AS x; ROLLBACK")
+    tv.create_table(root / "last", [{"y": 2}])
+    assert session.sql("FROM last").columns == ["y"]
+
+
+def kept_objects() -> list[Any]:
+    asked = "SELECT view_name FROM duckdb_views() WHERE NOT internal UNION ALL SELECT table_name FROM duckdb_tables()"
+    with engine.cursor() as connection:
+        return connection.execute(asked).fetchall()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "FROM orders WHERE id = 3",
+        "FROM table_versions('orders')",
+        "SELECT setseed(0.5); FROM orders AT (VERSION => 0)",
+        "SELECT * FROM orders WHERE CAST('x' AS INT) = id",
+        "FROM table_versions('orders'), nothing",
+        "CREATE TABLE mine AS FROM orders; SET threads = 1; SET VARIABLE v = 3; ATTACH ':memory:' AS other",
+        "FROM enable_profiling()",
+        "SHOW TABLES",
+    ],
+)
+def test_a_query_leaves_nothing_behind(root: Path, sql: str) -> None:
+    """What a query makes or sets is gone after it, whether it succeeds or fails."""
+    asked = "SELECT name, value FROM duckdb_settings() WHERE name IN ('threads', 'enable_profiling') ORDER BY name"
+    with engine.cursor() as connection:
+        before = connection.execute(asked).fetchall()
+    try:
+        tv.query(sql, root=root)
+    except QueryError:
+        pass
+    assert kept_objects() == []
+    with engine.cursor() as connection:
+        assert connection.execute(asked).fetchall() == before
+        assert connection.execute("SELECT database_name FROM duckdb_databases() WHERE NOT internal").fetchall() == [
+            ("memory",)
+        ]
+
+
+def test_queries_run_side_by_side(root: Path) -> None:
+    """Threads that query at the same time see their own rows, and leave nothing behind."""
+
+    def rows(number: int) -> int:
+        return tv.query(f"FROM orders AT (VERSION => {number % 4})", root=root).num_rows
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(rows, range(40))) == [5, 6, 5, 5] * 10
+    assert kept_objects() == []
+
+
 def test_rows_come_in_row_order(tmp_path: Path) -> None:
     """Without ORDER BY, a table's rows come in the order of read_version."""
     table = tv.create_table(tmp_path / "t", pa.table({"k": range(200_000)}), key="k")
@@ -404,8 +602,6 @@ def test_views_are_dropped_when_there_are_many(many: Session, monkeypatch: pytes
 
 
 def shown(text: str) -> list[tuple[tuple[str, ...], Any]]:
-    from tablever import engine
-
     data = text.encode()
     tokens = statements.cut(data, engine.token_starts(data))
     found = statements.token_references(tokens)

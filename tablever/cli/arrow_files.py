@@ -41,7 +41,10 @@ def arrow_schema(source: Source) -> pa.Schema:
 
 
 def read_arrow(source: Source, schema: pa.Schema, advance: Advance = ignore) -> Iterator[pa.RecordBatch]:
-    """The file's rows in the columns of ``schema``; a column without any value takes the type that others have."""
+    """The file's rows in the columns of ``schema``; a column without any value takes the type that others have.
+
+    Text and bytes come in more than one layout, which are one type here.
+    """
     done = rows = 0
     total = _rows(source) if source.format == "parquet" else 0
     for batch in _parquet_batches(source, schema) if source.format == "parquet" else _ipc_batches(source):
@@ -58,7 +61,9 @@ def _rows(source: Source) -> int:
 
 
 def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    return pa.nulls(len(column), kind) if pa.types.is_null(column.type) else column
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), kind)
+    return column if column.type == kind else column.cast(kind)
 
 
 def _parquet_batches(source: Source, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

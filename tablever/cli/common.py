@@ -15,7 +15,7 @@ import click
 import tablever as tv
 from tablever.cli.inputs import FORMATS
 from tablever.cli.output import changes_text, plural, print_json, safe, version_json
-from tablever.cli.target import as_ref
+from tablever.cli.target import as_ref, split_target
 from tablever.errors import TableverError
 
 if TYPE_CHECKING:
@@ -29,7 +29,17 @@ Write = Callable[["CommitOptions"], "Version | None"]
 
 as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON, errors too.")
 evolve = click.option("--evolve", is_flag=True, help="Add columns that the table lacks; earlier rows have nulls there.")
-table_argument = click.argument("table")
+
+
+def _without_ref(ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """The table's folder; UsageError where a ref stands behind it, since the command always takes the latest."""
+    uri, ref = split_target(value)
+    if uri != value:
+        raise click.UsageError(f"{ctx.info_name} takes no @version: give '{uri}', without '@{ref}'", ctx)
+    return value
+
+
+table_argument = click.argument("table", callback=_without_ref)
 
 
 class RefCommand(click.Command):
@@ -77,13 +87,23 @@ class Files:
         failures: list[TableverError] = []
         with ExitStack() as scratch:
             sources = find_sources(self.names, self.format, scratch)
-            advance = scratch.enter_context(loading(work_of(sources)))
+            progress = scratch.enter_context(loading(work_of(sources, expected)))
             try:
-                yield guarded(open_rows(sources, expected, advance), failures)
+                yield guarded(open_rows(sources, expected, progress.advance), failures, progress.all_read)
             except Exception as error:
                 if failures and error is not failures[0]:
                     raise failures[0] from None
                 raise
+
+
+def _delimiter(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    r"""One character, or ``\t`` as people type it; UsageError for anything else."""
+    if value is None:
+        return None
+    char = "\t" if value == "\\t" else value
+    if len(char) != 1 or not char.isascii() or char in '"\r\n\0':
+        raise click.UsageError(f"--delimiter needs one ASCII character that is no quote or line break, not '{value}'")
+    return char
 
 
 def file_options(*, argument: bool = True, required: bool = True, typed: bool = True) -> Callable[[_Command], _Command]:
@@ -107,7 +127,12 @@ def file_options(*, argument: bool = True, required: bool = True, typed: bool = 
                 type=click.Choice(FORMATS),
                 help="Format of the files, if their suffix does not tell.",
             ),
-            click.option("--delimiter", metavar="CHAR", help="What separates the cells of a CSV file; ',' by default."),
+            click.option(
+                "--delimiter",
+                callback=_delimiter,
+                metavar="CHAR",
+                help="What separates the cells of a CSV file; ',' by default.",
+            ),
         ]
         if typed:
             options.append(
@@ -144,8 +169,20 @@ def example(*lines: str, note: str | None = None) -> str:
 
 
 def write_options(command: _Command) -> _Command:
-    """The options that every write takes, and --json."""
-    options = [
+    """The options that every write to a table that is there takes, and --json."""
+    only_if = click.option(
+        "--if-version", metavar="REF", help="Refuse (exit code 6) unless this is the latest version."
+    )
+    return _with_options(command, [*_commit_options(), only_if, *_load_options()])
+
+
+def creation_options(command: _Command) -> _Command:
+    """The options of ``write_options`` that mean something where there is no version yet."""
+    return _with_options(command, [*_commit_options(), *_load_options()])
+
+
+def _commit_options() -> list[Callable[[_Command], _Command]]:
+    return [
         click.option("-m", "--message", help="Why; shown in the log."),
         click.option("--author", help="Who; git's user, or the system's, by default."),
         click.option(
@@ -155,10 +192,14 @@ def write_options(command: _Command) -> _Command:
             metavar="NAME=VALUE",
             help="Kept with the version; JSON or text.",
         ),
-        click.option("--if-version", metavar="REF", help="Refuse (exit code 6) unless this is the latest version."),
-        click.option("--batch-id", help="Name of the load: run again, the same load changes nothing."),
-        as_json,
     ]
+
+
+def _load_options() -> list[Callable[[_Command], _Command]]:
+    return [click.option("--batch-id", help="Name of the load: run again, the same load changes nothing."), as_json]
+
+
+def _with_options(command: _Command, options: Sequence[Callable[[_Command], _Command]]) -> _Command:
     for option in reversed(options):
         command = option(command)
     return command
@@ -198,15 +239,20 @@ def run_write(table: str, write: Write, options: Mapping[str, Any]) -> None:
         "message": options["message"],
         "author": options["author"],
         "metadata": metadata_values(options["metadata"]) or None,
-        "if_version": options["if_version"],
+        "if_version": options.get("if_version"),
         "batch_id": options["batch_id"],
     }
-    before = head_number(table)
+    before: int | None = None
     started = time.perf_counter()
     try:
+        before = head_number(table)
         version = write(commit)
     except KeyboardInterrupt:
         raise InterruptedWriteError(_after_interrupt(table, before)) from None
+    except Exception as error:
+        if was_interrupted(error):
+            raise InterruptedWriteError(_after_interrupt(table, before)) from None
+        raise
     if options["json_output"]:
         print_json("commit", {"table": table, "version": version_json(version) if version else None})
     elif version is None:
@@ -223,6 +269,18 @@ class InterruptedWriteError(Exception):
     """Ctrl-C during a write; the text says how the table stands."""
 
 
+def was_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind an error: engines that run into it raise errors of their own."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, KeyboardInterrupt) or type(seen).__name__ == "InterruptException":
+            return True
+        if isinstance(seen, RuntimeError) and "Query interrupted" in str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
 def head_number(table: str) -> int | None:
     """The number of the table's latest version; None where there is no table that can be opened."""
     try:
@@ -234,7 +292,9 @@ def head_number(table: str) -> int | None:
 def _after_interrupt(table: str, before: int | None) -> str:
     after = head_number(table)
     if after is None:
-        return "interrupted: no table was created"
+        return f"interrupted: there is no table at '{table}' yet"
+    if before is None and after:
+        return f"interrupted: '{table}' is at version {after}"
     if after == before:
         return f"interrupted: '{table}' is as it was, at version {after}"
     return f"interrupted, but '{table}' is at version {after} now: tablever log {table}"

@@ -164,8 +164,9 @@ def _text_batches(file: CsvFile, names: Sequence[str], advance: Advance) -> Iter
         message = f"'{source.name}' has a row of {file.longest:,} characters; up to {_LONGEST_ROW:,} can be read"
         raise InvalidInputError(message, file=source.name)
     start = 0
-    with open_bytes(source, advance) as stream:
-        reader = arrow_csv.open_csv(
+    with (
+        open_bytes(source, advance) as stream,
+        arrow_csv.open_csv(
             pa.PythonFile(stream, mode="r"),
             read_options=arrow_csv.ReadOptions(block_size=max(_BLOCK, 8 * file.longest), use_threads=False),
             parse_options=arrow_csv.ParseOptions(
@@ -178,7 +179,8 @@ def _text_batches(file: CsvFile, names: Sequence[str], advance: Advance) -> Iter
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             ),
-        )
+        ) as reader,
+    ):
         for batch in reader:
             yield start, batch
             start += batch.num_rows

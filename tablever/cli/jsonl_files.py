@@ -51,14 +51,16 @@ def _chunks(source: Source, advance: Advance) -> Iterator[_Chunk]:
 
 
 def guess_fields(source: Source, known: Mapping[str, pa.DataType], advance: Advance = ignore) -> dict[str, pa.DataType]:
-    """The type of each key outside ``known``, over all lines, in the order of their first use.
+    """The type of each key, over all lines, in the order of their first use; as in ``known`` where it is there.
 
     Whole numbers beside fractions are float64; strings stay strings; a key that is always null is a string.
     """
     found: dict[str, pa.DataType] = {}
     for chunk in _chunks(source, advance):
         for name, kind, line in _kinds(source, chunk):
-            if name not in known:
+            if name in known:
+                found[name] = known[name]
+            else:
                 merged = _merge(found.get(name, pa.null()), kind)
                 if merged is None:
                     raise _mixed(source, line, name, found[name], kind)

@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TextIO
 
 import click
@@ -17,7 +18,8 @@ import click
 import tablever as tv
 from tablever import errors
 from tablever.cli import read_commands, write_commands
-from tablever.cli.common import InterruptedWriteError, example
+from tablever.cli.common import InterruptedWriteError, example, was_interrupted
+from tablever.cli.hints import in_shell
 from tablever.cli.output import print_error, print_failure, print_failure_json, safe
 
 USAGE = 2
@@ -106,7 +108,12 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     if "_TABLEVER_COMPLETE" in os.environ:
         cli.main(prog_name="tablever")  # click answers a shell's completion, and exits
-    sys.exit(exit_code(sys.argv[1:]))
+    code = exit_code(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    # Arrow's and DuckDB's threads may still be at work after an error, and would take the interpreter down as it ends.
+    os._exit(code)
 
 
 def exit_code(arguments: Sequence[str]) -> int:
@@ -116,6 +123,9 @@ def exit_code(arguments: Sequence[str]) -> int:
         run_command(arguments)
         sys.stdout.flush()
     except errors.TableverError as error:
+        if was_interrupted(error):
+            return _interrupted(error)
+        error.hint = in_shell(error.hint, arguments)
         print_error(error, as_json)
         return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), DEFECT)
     except click.exceptions.Exit as stop:
@@ -127,8 +137,7 @@ def exit_code(arguments: Sequence[str]) -> int:
         _print_usage(error, as_json)
         return USAGE
     except (InterruptedWriteError, KeyboardInterrupt) as error:
-        click.echo("\n" + safe(str(error) or "interrupted"), err=True)
-        return INTERRUPTED
+        return _interrupted(error)
     except BrokenPipeError:
         # Python flushes standard output once more as it ends; it must not find the closed pipe then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -137,8 +146,14 @@ def exit_code(arguments: Sequence[str]) -> int:
         print_error(errors.StorageError(f"cannot write the output: {error}"), as_json)
         return EXIT_CODES[errors.StorageError]
     except Exception as error:  # noqa: BLE001  # the edge of the program
-        return _defect(error, as_json)
+        return _interrupted(error) if was_interrupted(error) else _defect(error, as_json)
     return 0
+
+
+def _interrupted(error: BaseException) -> int:
+    how = str(error) if isinstance(error, InterruptedWriteError) else "interrupted"
+    click.echo("\n" + safe(how), err=True)
+    return INTERRUPTED
 
 
 def _print_usage(error: click.ClickException, as_json: bool) -> None:

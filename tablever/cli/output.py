@@ -101,6 +101,13 @@ def table_lines(
         right: for each column, whether it is aligned to the right, as numbers are.
         columns: the width, None for the terminal's, and for no limit where there is no terminal.
     """
+    return fitted_table(header, rows, right, columns)[0]
+
+
+def fitted_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool], columns: int | None = None
+) -> tuple[list[str], int]:
+    """As ``table_lines``, and how many columns are shown."""
     cells = [[safe(name) for name in header], *([cut(text, WIDEST_CELL) for text in row] for row in rows)]
     widths = [max(width(row[index]) for row in cells) for index in range(len(header))]
     limit = columns or terminal_width()
@@ -110,7 +117,7 @@ def table_lines(
         shown = _fitting(widths, limit)
     lines = [_line(row, shown, widths, right) for row in cells]
     rule = GAP.join("─" * widths[index] if index >= 0 else "…" for index in shown)
-    return [lines[0], rule, *lines[1:]]
+    return [lines[0], rule, *lines[1:]], sum(index >= 0 for index in shown)
 
 
 def terminal_width() -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 Advance = Callable[[int], None]
 WORTH_SHOWING = 4_000_000  # bytes; less is read before an eye finds the bar
@@ -14,23 +15,38 @@ def ignore(_amount: int) -> None:
     """Progress that nobody watches."""
 
 
+@dataclass(frozen=True)
+class Loading:
+    """What a load tells of itself: the bytes that it read, and that it has read all and only writes from now on."""
+
+    advance: Advance = ignore
+    all_read: Callable[[], None] = lambda: None
+
+
 @contextmanager
-def loading(total: int) -> Iterator[Advance]:
-    """A function to call with each number of bytes read, until ``total``; the bar goes when the load is done."""
+def loading(total: int) -> Iterator[Loading]:
+    """Something to be told of each number of bytes read, until ``total``; the bar goes when the load is done."""
     if total < WORTH_SHOWING or not sys.stderr.isatty():
-        yield ignore
+        yield Loading()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     bar = Progress(
-        TextColumn("reading"),
+        TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(),
+        TaskProgressColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     )
     with bar:
-        task = bar.add_task("", total=total)
-        yield lambda amount: bar.advance(task, amount)
+        task = bar.add_task("reading", total=total)
+        done = 0
+
+        def advance(amount: int) -> None:
+            nonlocal done
+            done = min(done + amount, total)
+            bar.update(task, completed=done)
+
+        yield Loading(advance, lambda: bar.update(task, description="writing", total=None))

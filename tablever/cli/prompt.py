@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 import tablever as tv
+from tablever.cli.hints import in_shell
+from tablever.cli.interruptible import run_interruptibly
 from tablever.cli.output import print_failure, safe
 from tablever.cli.rows_out import SCREEN_ROWS, print_table
+from tablever.cli.sql_text import gives_rows
 from tablever.errors import TableverError
 
 if TYPE_CHECKING:
@@ -57,14 +60,21 @@ def answer(session: Session, text: str) -> None:
         elif text.startswith("."):
             print_failure(f"there is no command '{text}'", ".help lists them")
         else:
-            result = session.sql(text)
-            reader = result.to_arrow_reader()
-            if result.columns:
-                print_table(reader.schema, reader, SCREEN_ROWS, None)
+            run_interruptibly(session, lambda: _run(session, text))
     except TableverError as error:
-        print_failure(str(error), error.hint)
+        print_failure(str(error), in_shell(error.hint, ()))
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
+
+
+def _run(session: Session, text: str) -> None:
+    result = session.sql(text)
+    reader = result.to_arrow_reader()
+    if gives_rows(text, result.columns):
+        print_table(reader.schema, reader, SCREEN_ROWS, None)
+    else:
+        reader.read_all()
+        click.echo("done")
 
 
 def is_complete(text: str) -> bool:

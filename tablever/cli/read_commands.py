@@ -55,7 +55,7 @@ class Limit(click.ParamType[int]):
 
 
 @click.command(short_help="Show the versions.", epilog=example("tablever log data/reviews --limit 10"))
-@click.argument("table")
+@common.table_argument
 @click.option("--limit", type=click.IntRange(min=0), help="Show only the newest so many.")
 @common.as_json
 def log(table: str, limit: int | None, json_output: bool) -> None:
@@ -278,13 +278,23 @@ def sql(
     table_changes('reviews', 3, 5) the rows that versions 3 to 5 changed.
     """
     named = {name: tv.open_table(uri) for name, uri in common.split_pairs(tables, "--table").items()} or None
+    from tablever.cli.interruptible import run_interruptibly
+    from tablever.cli.sql_text import gives_rows
+
     if query is None and sys.stdin.isatty():
         from tablever.cli.prompt import run_prompt
 
         run_prompt(root, named)
         return
+    text = sys.stdin.read() if query is None else query
     with tv.connect(root, named) as session:
-        result = session.sql(sys.stdin.read() if query is None else query)
-        reader = result.to_arrow_reader()
-        if result.columns:
-            _print_rows(reader.schema, iter(reader), None, output, form, limit, json_output)
+
+        def answer() -> None:
+            result = session.sql(text)
+            reader = result.to_arrow_reader()
+            if gives_rows(text, result.columns):
+                _print_rows(reader.schema, iter(reader), None, output, form, limit, json_output)
+            else:
+                reader.read_all()
+
+        run_interruptibly(session, answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -74,9 +74,11 @@ class Expected:
         return self.schema is not None and not self.evolve and self.only is None
 
 
-def work_of(sources: Sequence[Source]) -> int:
-    """The bytes to be read, for a progress bar: text is read more than once."""
-    return sum(source.size * {"csv": 2, "tsv": 2}.get(source.format, 1) for source in sources)
+def work_of(sources: Sequence[Source], expected: Expected) -> int:
+    """The bytes to be read, for a progress bar: text is read more than once, once more where types are guessed."""
+    guess = 1 if expected.only is None and (expected.schema is None or expected.evolve) else 0
+    passes = {"csv": 2 + guess, "tsv": 2 + guess, "jsonl": 1 + guess}
+    return sum(source.size * passes.get(source.format, 1) for source in sources)
 
 
 def open_rows(sources: Sequence[Source], expected: Expected, advance: Advance = ignore) -> pa.RecordBatchReader:
@@ -92,7 +94,14 @@ def open_rows(sources: Sequence[Source], expected: Expected, advance: Advance = 
     unsettled = dict.fromkeys(name for file in texts for name in file.header if name not in expected.known)
     for file in files:
         _check_columns(file, files[0], expected)
+    _check_types(files, expected)
     wanted = [name for name in unsettled if expected.only is None or name in expected.only]
+    if wanted and not any(file.rows for file in texts):
+        raise InvalidInputError(
+            f"'{texts[0].source.name}' has no rows to tell the types of its columns from ({_list(wanted)})",
+            hint=f"give --type COLUMN=TYPE for each: --type {wanted[0]}=string",
+            file=texts[0].source.name,
+        )
     guessed = guess_columns(texts, wanted, advance) if wanted else {}
     schema = _common_schema(files, {**expected.known, **guessed}, expected)
 
@@ -123,10 +132,52 @@ def _look(source: Source, expected: Expected, advance: Advance) -> _File:
         if expected.strict or expected.only is not None:
             return _File(source, tuple(expected.only or expected.known))
         types = guess_fields(source, expected.known, advance)
-        return _File(source, tuple(dict.fromkeys([*expected.known, *types])), types)
+        in_table = () if expected.schema is None else expected.schema.names
+        return _File(source, tuple(dict.fromkeys([*in_table, *types])), types)
     with arrow_errors(source):
         schema = arrow_schema(source)
     return _File(source, tuple(schema.names), dict(zip(schema.names, schema.types, strict=True)))
+
+
+def _check_types(files: Sequence[_File], expected: Expected) -> None:
+    """InvalidInputError where --type would have no effect: for a column that is nowhere, or has another type."""
+    in_files = list(dict.fromkeys(name for file in files for name in file.columns))
+    in_table = {} if expected.schema is None else {item.name: item.type for item in expected.schema}
+    nowhere = [name for name in expected.types if name not in in_table and name not in in_files]
+    if nowhere:
+        where = "the files have" if not in_table else "the table and the files have"
+        columns = _list(list(dict.fromkeys([*in_table, *in_files])))
+        raise InvalidInputError(
+            f"--type names the column{'s'[: len(nowhere) > 1]} {_list(nowhere)}, but {where} {columns}",
+            hint="correct the name, or leave the option out",
+            column=nowhere[0],
+        )
+    for name, kind in expected.types.items():
+        if name in in_table and in_table[name] != kind:
+            raise InvalidInputError(
+                f"--type {name}={type_name(kind)} contradicts the table, where '{name}' is {type_name(in_table[name])}",
+                hint="leave the option out; overwrite --replace-schema changes a column's type",
+                column=name,
+            )
+        for file in files:
+            own = file.types.get(name) if file.source.format in ("parquet", "arrow") else None
+            if own is not None and _plain(own) != kind:
+                raise InvalidInputError(
+                    f"--type {name}={type_name(kind)} contradicts '{file.source.name}', where it is {type_name(own)}",
+                    hint="--type is for text files; Parquet and Arrow files bring their types",
+                    column=name,
+                )
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type of the same values that text files are read as."""
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    return kind
 
 
 def _check_columns(file: _File, first: _File, expected: Expected) -> None:
@@ -161,7 +212,7 @@ def _common_schema(files: Sequence[_File], settled_types: Mapping[str, pa.DataTy
     for file in files:
         for name in file.columns if expected.only is None else expected.only:
             own = None if file.source.format == "jsonl" and name in settled_types else file.types.get(name)
-            kind = settled(own or settled_types[name])
+            kind = settled(_plain(own or settled_types[name]))
             if kinds.setdefault(name, kind) != kind:
                 message = f"has the column '{name}' as {type_name(kind)}, an earlier file as {type_name(kinds[name])}"
                 raise _mismatch(file, message, name, f"say --type {name}=TYPE for text files, or load them apart")
@@ -178,8 +229,13 @@ def _batches(file: _File, schema: pa.Schema, expected: Expected, advance: Advanc
         yield from read_arrow(file.source, schema, advance)
 
 
-def guarded(reader: pa.RecordBatchReader, failures: list[TableverError]) -> pa.RecordBatchReader:
-    """The same stream; an error of ours goes into ``failures`` too, since Arrow's C interface keeps only its text."""
+def guarded(
+    reader: pa.RecordBatchReader, failures: list[TableverError], all_read: Callable[[], None]
+) -> pa.RecordBatchReader:
+    """The same stream; an error of ours goes into ``failures`` too, since Arrow's C interface keeps only its text.
+
+    ``all_read`` is called at its end.
+    """
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
@@ -187,5 +243,6 @@ def guarded(reader: pa.RecordBatchReader, failures: list[TableverError]) -> pa.R
         except TableverError as error:
             failures.append(error)
             raise
+        all_read()
 
     return pa.RecordBatchReader.from_batches(reader.schema, batches())

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tablever.cli.json_values import to_json
-from tablever.cli.output import cell, table_lines
+from tablever.cli.output import cell, fitted_table
 from tablever.errors import StorageError
 
 SCREEN_ROWS = 20
@@ -44,10 +44,14 @@ def print_table(schema: pa.Schema, batches: Batches, limit: int | None, total: i
         if total is not None and len(rows) == limit:
             break
     there = len(rows) + more if total is None else total
-    for line in table_lines(schema.names, rows, [_is_number(kind) for kind in schema.types]):
+    lines, fitting = fitted_table(schema.names, rows, [_is_number(kind) for kind in schema.types])
+    for line in lines:
         click.echo(line)
     shown = "" if len(rows) == there else f"{len(rows):,} of "
-    click.echo(click.style(f"({shown}{there:,} {'row' if there == 1 else 'rows'})", dim=True))
+    said = f"{shown}{there:,} {'row' if there == 1 else 'rows'}"
+    if fitting < len(schema.names):
+        said += f"; {fitting} of {len(schema.names)} columns; --format csv shows all"
+    click.echo(click.style(f"({said})", dim=True))
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -122,6 +126,11 @@ def _texts(column: pa.Array) -> pa.Array:
         return column
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return pc.cast(column, pa.string())
+    if pa.types.is_floating(kind):
+        texts = pc.cast(column, pa.string())
+        return pc.if_else(
+            pc.match_substring_regex(texts, "^-?[0-9]+$"), pc.binary_join_element_wise(texts, ".0", ""), texts
+        )
     if _is_number(kind) or pa.types.is_boolean(kind):
         return pc.cast(column, pa.string())
     return pa.array([_text(to_json(value)) for value in column.to_pylist()], pa.string())

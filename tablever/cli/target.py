@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tablever.errors import RefError
+
 LATEST = "latest"
 _BEFORE_HEAD = re.compile(r"-([1-9][0-9]*)")
 
@@ -16,6 +18,11 @@ def split_target(text: str) -> tuple[str, str]:
     """
     if "@" not in text or Path(text).exists():
         return text, LATEST
+    if text.endswith("@") and Path(text[:-1]).exists():
+        raise RefError(
+            f"the ref after @ is empty in '{text}'",
+            hint=f"leave the @ out for the latest version, or: {text}-1, {text}3",
+        )
     places = [place for place, char in enumerate(text) if char == "@" and 0 < place < len(text) - 1]
     for place in reversed(places):
         if Path(text[:place]).exists():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     short_help="Create a table from files.",
     epilog=example('tablever create data/reviews reviews-*.csv --key id -m "first export"'),
 )
-@common.table_argument
+@click.argument("table")
 @common.file_options(required=False)
 @click.option("-k", "--key", multiple=True, metavar="COLUMN", help="Column that identifies a row; repeat for more.")
 @click.option("--partition-by", multiple=True, metavar="COLUMN", help="Keep files apart by its values.")
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Mark deleted rows beside the files, or rewrite the files.",
 )
-@common.write_options
+@common.creation_options
 def create(
     table: str,
     files: Files,
@@ -45,7 +45,8 @@ def create(
 
     The types of CSV and JSON Lines are taken from all rows: a column of whole numbers is int64 (text if one has
     leading zeros, or more digits than 64 bits hold), then float64, bool, date, timestamp; else string. Without
-    FILES, --type names the columns of an empty table.
+    FILES, --type names the columns of an empty table. In JSON Lines, "NaN", "Infinity" and "-Infinity" are numbers
+    where the column is known to be of floats: say --type COLUMN=float64.
     """
     if not files.names and not files.types:
         raise click.UsageError("give FILES, or the columns of an empty table with --type")
@@ -73,7 +74,7 @@ def append(
     evolve: bool,
     **options: Any,
 ) -> None:
-    """Add the rows of FILES to TABLE."""
+    """Add the rows of FILES to TABLE. "NaN" and "Infinity" in JSON Lines are numbers in a column of floats."""
 
     def write(commit: CommitOptions) -> Version | None:
         with files.rows(tv.open_table(table).schema, evolve=evolve) as rows:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -123,9 +126,24 @@ def _say_goodbye(folder: str, seconds: float) -> None:
     click.echo(f"\nThat took {seconds:.1f} s. The table is yours now: plain Delta Lake, in {folder}. Try next:\n")
     for line in _aligned(shell):
         click.echo(line)
+    way = _way_to_the_command()
+    if way:
+        click.echo(f"\nThe command 'tablever' is not on this shell's PATH; first:  {way}")
     click.echo("\nor in Python:\n")
     for line in _aligned(python):
         click.echo(line)
+
+
+def _way_to_the_command() -> str | None:
+    """What to type so that the shell finds ``tablever``; None where it does already."""
+    if shutil.which("tablever"):
+        return None
+    started = Path(sys.argv[0])
+    folder = (started if started.name == "tablever" else Path(sys.executable)).absolute().parent
+    shown = Path(os.path.relpath(folder)) if folder.is_relative_to(Path.cwd()) else folder
+    if (folder / "activate").exists():
+        return f"source {shlex.quote(str(shown / 'activate'))}"
+    return f'export PATH="{folder}:$PATH"'
 
 
 def _aligned(lines: Sequence[tuple[str, str]]) -> list[str]:

@@ -29,12 +29,12 @@ moves = st.lists(st.builds(Add, files) | st.builds(Remove, files, st.none()), ma
 def test_replay_is_a_dict_of_identities(start: list[DataFile], entries: list[list[Add | Remove]]) -> None:
     """A state's files are those added and not removed since, by path and vector, in row order."""
     state = replay.from_files(replay.State(), start)
-    expected = {file.identity: file for file in start}
+    expected = {replay.identity(file): file for file in start}
     for entry in entries:
         for move in entry:
-            expected.pop(move.file.identity, None)
+            expected.pop(replay.identity(move.file), None)
             if isinstance(move, Add):
-                expected[move.file.identity] = move.file
+                expected[replay.identity(move.file)] = move.file
         before = (state.files, dict(state.index))
         after = replay.apply(state, entry)
         assert (state.files, dict(state.index)) == before

@@ -1,0 +1,54 @@
+"""The library's hints, said in the shell's words: commands and options for functions, paths as they were typed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from tablever.cli.target import split_target
+from tablever.errors import TableverError
+
+_IN_PYTHON = (
+    (r"set_key\(table, '?column'?\)", "tablever set-key TABLE COLUMN"),
+    (r"overwrite\(…, replace_schema=True\)", "tablever overwrite TABLE FILES --replace-schema"),
+    (r"\breplace_schema=True", "--replace-schema"),
+    (r"\bevolve=True", "--evolve"),
+    (r"^replace_schema\b", "--replace-schema"),
+)
+
+
+def in_shell(hint: str | None, arguments: Sequence[str]) -> str | None:
+    """The hint as one would type it, after a command line with these arguments."""
+    if hint is None:
+        return None
+    for python, shell in _IN_PYTHON:
+        hint = re.sub(python, shell, hint)
+    tables = [_folder(argument) for argument in arguments[1:]]
+    known = [table for table in tables if _is_table(table)]
+    if known:
+        hint = re.sub(r"\b(set-key|overwrite) TABLE\b", lambda found: f"{found[1]} {shlex.quote(known[0])}", hint)
+    named = {Path(table).absolute().name: table for table in reversed(known)}
+    for root in tables:
+        match = re.search(r"tablever log (.+?)(?=[),]|$)", hint)
+        if match and match[1] not in named and _is_table(str(Path(root) / match[1])):
+            named[match[1]] = str(Path(root) / match[1])
+    for name, typed in named.items():
+        command = f"tablever log {shlex.quote(typed)}"
+        hint = re.sub(rf"tablever log {re.escape(name)}(?=[),]|$)", command.replace("\\", r"\\"), hint)
+    return hint
+
+
+def _folder(argument: str) -> str:
+    try:
+        return split_target(argument)[0]
+    except (TableverError, OSError, ValueError):
+        return argument
+
+
+def _is_table(folder: str) -> bool:
+    try:
+        return (Path(folder) / "_delta_log").is_dir()
+    except (OSError, ValueError):  # an argument that is no path: too long, or with a null byte
+        return False
