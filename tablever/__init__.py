@@ -2,29 +2,32 @@
 
 From the edges inwards; imports run down this list only:
 
-    cli, demo        the shell
-    table            Table, create_table, open_table, list_versions, resolve_version
-    sql              query, connect: AT (VERSION => …), table_versions, table_changes
-    changefeed       the change rows of commits
-    write            append, upsert, update, delete, overwrite
-    undo             restore, revert
-    settings         set_key, set_not_null, add_constraint
-    creation         a new table
-    read             read_version, scan_version, iter_batches
-    merge            rows met by key
-    difference       rows in which two sets of files differ
-    commit           plan, compare-and-swap, plan again
-    plan             a net change into files
-    deletions, datafiles     rows out of, and into, Parquet
-    constraints      CHECK
-    engine, predicates       DuckDB
-    frames           Polars
-    scan             what must be read to have a version's rows
-    log              the log of one table
-    storage          objects on a disk
-    delta            the Delta protocol as values
-    changes, rows, schema, incoming, refs     pure rules
-    model, errors    words
+    cli, demo                       the shell, and a tour on real data
+    table                           Table, create_table, open_table, list_versions, resolve_version
+    sql, session, results           query, connect: AT (VERSION => …), table_versions, table_changes
+    needed, catalog, statements     which files, tables and pieces of text a statement is about
+    changefeed                      the change rows of commits
+    write                           append, upsert, update, delete, overwrite
+    undo                            restore, revert
+    settings                        set_key, set_not_null, add_constraint
+    creation                        a new table
+    read                            read_version, scan_version, iter_batches
+    options, batches                what every write takes; what makes a load the same load
+    commit                          plan, compare-and-swap, plan again
+    plan                            a net change into files, change rows and counts
+    merge, difference               rows met by key; rows in which two sets of files differ
+    deletions, datafiles            rows out of, and into, Parquet
+    constraints, protocol           CHECK; the features a table declares
+    engine, predicates, expressions DuckDB, and what an expression lets us skip
+    frames                          Polars
+    scan, decode, layout            what must be read to have a version's rows, and how it lies in files
+    log, logfiles                   the log of one table
+    storage                         objects on a disk
+    incoming, records, inference    rows in, from Arrow and from Python values
+    fitting, conversion, columns    rows into a table's types, nothing lost
+    delta, schema, arrow_types      the Delta protocol and its types as values
+    changes, rows, refs             the algebra of changes; equality; what a ref means
+    model, errors                   words
 
 Every public name is loaded when it is first used, so that ``import tablever`` costs nothing.
 """
