@@ -425,6 +425,8 @@ def query_errors(what: str, columns: Sequence[str] = ()) -> Iterator[None]:
     except (duckdb.OutOfMemoryException, duckdb.PermissionException) as error:
         raise StorageError(f"DuckDB cannot run {what}: {expressions.first_line(str(error))}") from error
     except (duckdb.FatalException, duckdb.InternalException) as error:
+        with _lock:
+            _databases.pop(os.getpid(), None)  # DuckDB may refuse all that follows in the database that failed
         raise CorruptionError(f"DuckDB failed on {what}: {expressions.first_line(str(error))}") from error
     except duckdb.Error as error:
         if type(error) is duckdb.Error:  # Thrift's own errors, of a footer or page header, come without a kind

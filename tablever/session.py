@@ -171,8 +171,8 @@ class Session:
     def _own_names(self) -> set[str]:
         """What statements made in this session, in lower case; DuckDB is asked after statements that can make names."""
         if self._own is None:
-            self._own = self._listed_names()
-        return self._own - {"/".join(path).lower() for path in self._heads}
+            self._own = self._listed_names() - {"/".join(path).lower() for path in self._heads}
+        return self._own
 
     def _listed_names(self) -> set[str]:
         rows = self._connection.execute(
@@ -390,8 +390,9 @@ class Session:
                     self._make_head((token.name,), log, statement)
 
     def _make_every_head(self, statement: _Statement) -> None:
+        own = self._own_names()
         for name in self._catalog.names():
-            log = self._catalog.find((name,))
+            log = None if name.lower() in own else self._catalog.find((name,))
             if log is not None:
                 self._make_head((name,), log, statement)
 

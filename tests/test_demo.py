@@ -11,7 +11,7 @@ import pytest
 import tablever as tv
 from tablever.cli.main import exit_code, run_command
 from tablever.demo.releases import COLUMNS, RELEASES, load, rows_of
-from tablever.demo.tour import run, typed
+from tablever.demo.tour import _way_to_the_command, run, typed
 from tests.demo_data import fetch, released_rows
 
 
@@ -59,6 +59,18 @@ def _closed(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def test_the_tour_says_how_to_get_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the shell does not find `tablever`, the demo says what to type first, from here."""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [".venv/bin/tablever", "demo"])
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    assert _way_to_the_command() == "source .venv/bin/activate"
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert _way_to_the_command() is None
 
 
 def test_the_tour_takes_no_folder_that_is_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

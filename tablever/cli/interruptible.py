@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Thread
+from threading import Event, Thread
 from typing import Protocol
 
 _PAUSE = 0.05  # seconds between two looks whether the work has ended
@@ -25,22 +25,23 @@ def run_interruptibly(session: Interruptible, work: Callable[[], None]) -> None:
         KeyboardInterrupt: the work was interrupted.
     """
     failures: list[BaseException] = []
+    ended = Event()  # a join that Ctrl-C breaks off takes the thread for dead in Python 3.11
 
     def run() -> None:
         try:
             work()
         except BaseException as error:  # noqa: BLE001  # raised in the thread that waits
             failures.append(error)
+        finally:
+            ended.set()
 
-    worker = Thread(target=run, daemon=True)
-    worker.start()
+    Thread(target=run, daemon=True).start()
     try:
-        while worker.is_alive():
-            worker.join(_PAUSE)
+        while not ended.wait(_PAUSE):
+            pass
     except KeyboardInterrupt:
-        while worker.is_alive():
+        while not ended.wait(_PAUSE):
             session.interrupt()
-            worker.join(_PAUSE)
         raise
     if failures:
         raise failures[0]

@@ -7,7 +7,7 @@ value, which either knows better (maps, decimals in lists) or says which line is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -57,7 +57,7 @@ def guess_fields(source: Source, known: Mapping[str, pa.DataType], advance: Adva
     """
     found: dict[str, pa.DataType] = {}
     for chunk in _chunks(source, advance):
-        for name, kind, line in _kinds(source, chunk):
+        for name, kind, line in _kinds(source, chunk, known):
             if name in known:
                 found[name] = known[name]
             else:
@@ -79,7 +79,7 @@ def settled(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _kinds(source: Source, chunk: _Chunk) -> Iterator[tuple[str, pa.DataType, int]]:
+def _kinds(source: Source, chunk: _Chunk, known: Container[str]) -> Iterator[tuple[str, pa.DataType, int]]:
     """(key, type, line) of the chunk: once a key where Arrow can tell, else once a value."""
     parsed = _arrow(chunk, arrow_json.ParseOptions(unexpected_field_behavior="infer"))
     if parsed is not None and not _rounded(parsed):
@@ -88,10 +88,10 @@ def _kinds(source: Source, chunk: _Chunk) -> Iterator[tuple[str, pa.DataType, in
     for line, row in _objects(source, chunk):
         for name, value in row.items():
             kind = _kind_of(value)
-            if kind is None:
+            if kind is None and name not in known:
                 message = f"'{source.name}', line {line}, '{name}': a list of mixed types, or a number beyond 64 bits"
                 raise InvalidInputError(message, hint=f"say --type {name}=TYPE", file=source.name, line=line)
-            yield name, kind, line
+            yield name, kind or pa.null(), line
 
 
 def _rounded(table: pa.Table) -> bool:

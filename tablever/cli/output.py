@@ -6,6 +6,7 @@ Text from data never reaches a terminal raw: control characters and escape seque
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import unicodedata
@@ -25,6 +26,7 @@ GAP = "  "
 WIDEST_CELL = 50
 NARROWEST_CELL = 8
 NULL = "NULL"
+SHORT_ROW = 4  # columns of a row that a message quotes
 
 
 def safe(text: str) -> str:
@@ -203,7 +205,24 @@ def print_error(error: TableverError, as_json: bool) -> None:
     if as_json:
         print_failure_json(error.code, str(error), error.hint, error.facts)
     else:
-        print_failure(str(error), error.hint)
+        print_failure(_with_short_rows(error), error.hint)
+
+
+def _with_short_rows(error: TableverError) -> str:
+    """The message, where it quotes whole rows with a few columns of each: the first, and what the condition names."""
+    message, rows = str(error), error.facts.get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or str(rows) not in message:
+        return message
+    condition = str(error.facts.get("expression", ""))
+    return message.replace(str(rows), "; ".join(_short_row(row, condition) for row in rows))
+
+
+def _short_row(row: Mapping[str, Any], condition: str) -> str:
+    first = list(row)[:1]
+    named = [name for name in row if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", condition, re.IGNORECASE)]
+    names = list(dict.fromkeys([*first, *named, *row]))[:SHORT_ROW]
+    values = [f"{name}={cut(cell(row[name]), NARROWEST_CELL * 3)}" for name in names]
+    return ", ".join([*values, "…"] if len(names) < len(row) else values)
 
 
 def print_failure(message: str, hint: str | None = None) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tablever.cli.output import count, cut, plural, safe, table_lines, width
 from tablever.cli.target import as_ref, split_target
+from tablever.errors import RefError
 
 HEADER = [f"column{number}" for number in range(12)]
 
@@ -55,5 +56,6 @@ def test_targets_and_refs() -> None:
     assert split_target("nowhere/t@v2.0") == ("nowhere/t", "v2.0")
     assert split_target("nowhere/t") == ("nowhere/t", "latest")
     assert split_target("/tmp@release/2.0") == ("/tmp", "release/2.0")
-    assert split_target("t@") == ("t@", "latest")
+    with pytest.raises(RefError, match="ref after @ is empty"):
+        split_target("/tmp@")
     assert [as_ref(text) for text in ("-1", "-3", "3", "--json", "-m")] == ["latest", "latest~2", "3", "--json", "-m"]
