@@ -3,7 +3,7 @@
 From the edges inwards; imports run down this list only:
 
     cli, demo                       the shell, and a tour on real data
-    table                           Table, create_table, open_table, list_versions, resolve_version
+    table                           Table, create_table, open_table
     sql, session, results           query, connect: AT (VERSION => …), table_versions, table_changes
     needed, catalog, statements     which files, tables and pieces of text a statement is about
     changefeed                      the change rows of commits
@@ -11,6 +11,7 @@ From the edges inwards; imports run down this list only:
     undo                            restore, revert
     settings                        set_key, set_not_null, add_constraint
     creation                        a new table
+    versions                        list_versions, resolve_version
     read                            read_version, scan_version, iter_batches
     options, batches                what every write takes; what makes a load the same load
     commit                          plan, compare-and-swap, plan again
@@ -52,11 +53,11 @@ if TYPE_CHECKING:
     from tablever.sql import query as query
     from tablever.table import Table as Table
     from tablever.table import create_table as create_table
-    from tablever.table import list_versions as list_versions
     from tablever.table import open_table as open_table
-    from tablever.table import resolve_version as resolve_version
     from tablever.undo import restore as restore
     from tablever.undo import revert as revert
+    from tablever.versions import list_versions as list_versions
+    from tablever.versions import resolve_version as resolve_version
     from tablever.write import append as append
     from tablever.write import delete as delete
     from tablever.write import overwrite as overwrite
@@ -72,12 +73,12 @@ _HOMES = {
     "create_table": "table",
     "delete": "write",
     "iter_batches": "read",
-    "list_versions": "table",
+    "list_versions": "versions",
     "open_table": "table",
     "overwrite": "write",
     "query": "sql",
     "read_version": "read",
-    "resolve_version": "table",
+    "resolve_version": "versions",
     "restore": "undo",
     "revert": "undo",
     "scan_version": "read",

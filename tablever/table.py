@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import pyarrow as pa
 
-from tablever import creation, read, settings, undo, write
+from tablever import creation, read, settings, undo, versions, write
 from tablever.incoming import Rows
 from tablever.layout import table_schema
 from tablever.log import Log, open_log
@@ -106,11 +106,11 @@ class Table:
 
     def versions(self) -> list[Version]:
         """See ``tablever.list_versions``."""
-        return list_versions(self)
+        return versions.list_versions(self)
 
     def version(self, ref: Ref = "latest") -> Version:
         """See ``tablever.resolve_version``."""
-        return resolve_version(self, ref)
+        return versions.resolve_version(self, ref)
 
     def read(self, ref: Ref = "latest", *, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
         """See ``tablever.read_version``."""
@@ -193,30 +193,3 @@ def open_table(uri: str | os.PathLike[str], *, storage_options: Mapping[str, str
     log = open_log(uri)
     log.head()
     return Table(log)
-
-
-def list_versions(table: str | os.PathLike[str] | Table) -> list[Version]:
-    """The versions whose log entries are there, oldest first.
-
-    Example:
-        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}])
-        >>> [version.operation for version in list_versions(table)]
-        ['create']
-    """
-    return open_log(table).versions()
-
-
-def resolve_version(table: str | os.PathLike[str] | Table, ref: Ref = "latest") -> Version:
-    """The version that a ref names.
-
-    Raises:
-        RefError: the text is no ref.
-        VersionNotFoundError, TagNotFoundError, VersionVacuumedError: it names no version of this table.
-
-    Example:
-        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}])
-        >>> resolve_version(table, "latest").number
-        0
-    """
-    log = open_log(table)
-    return log.version(log.resolve(ref))
