@@ -92,6 +92,8 @@ def _errors_of(scan: Scan) -> Iterator[None]:
             hint=f"restore the files from a copy; earlier versions may still read: tablever log {name}",
             version=version,
         ) from error
+    except pl.exceptions.PanicException as error:
+        raise CorruptionError(f"version {version} of '{name}' is damaged: {error}", version=version) from error
     except OSError as error:
         for file in scan.files:
             if not Path(file.location).exists():

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tablever.changes import Net
 from tablever.datafiles import CHANGE_TYPE, Staging, write_changes, write_rows
-from tablever.deletions import Replacement, delete_positions, uses_vectors
+from tablever.deletions import Replacement, delete_positions
 from tablever.frames import ROW, split_rows, to_arrow
 from tablever.layout import nullable, table_schema
 from tablever.model import ChangeFile, DataFile, Metadata, Protocol, Snapshot
@@ -71,7 +71,7 @@ def row_changes(
         operation,
         added=(*replaced.added, *added),
         removed=replaced.removed,
-        changes=_change_files(staging, scan.snapshot, settings, went, came, net),
+        changes=_change_files(staging, scan.snapshot, settings, went, came, net, replaced),
         metadata=metadata,
         rows_added=net.rows_added,
         rows_removed=net.rows_removed,
@@ -91,11 +91,17 @@ def feeds_changes(snapshot: Snapshot) -> bool:
 
 
 def _change_files(
-    staging: Staging, head: Snapshot, metadata: Metadata, went: pl.DataFrame, came: pa.Table, net: Net
+    staging: Staging,
+    head: Snapshot,
+    metadata: Metadata,
+    went: pl.DataFrame,
+    came: pa.Table,
+    net: Net,
+    replaced: Replacement,
 ) -> tuple[ChangeFile, ...]:
     if not feeds_changes(head) or not net.rows_removed:
         return ()  # rows that only came are in the added files, and nowhere else
-    vectors_say_it = uses_vectors(head) and not net.rows_added
+    vectors_say_it = not net.rows_added and all(file.vector for file in replaced.added)
     if vectors_say_it and net.rows_removed > MAX_DELETED_CHANGE_ROWS:
         return ()
     return write_changes(staging, metadata, change_rows(metadata, went, came, net))

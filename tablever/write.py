@@ -18,7 +18,7 @@ from tablever.columns import canonical_schema, check_key, check_partition, with_
 from tablever.columns import evolve as evolved
 from tablever.commit import Plan, commit
 from tablever.datafiles import Staging, write_rows
-from tablever.deletions import uses_vectors
+from tablever.deletions import takes_vector
 from tablever.difference import Difference, net_difference, shared_key
 from tablever.errors import InvalidInputError, SchemaMismatchError
 from tablever.fitting import check_not_null, normalise
@@ -285,7 +285,8 @@ def _delete_where(log: Log, where: str) -> Plan:
 def _rows_to_delete(scan: Scan, where: str) -> pl.DataFrame:
     """The rows for which ``where`` is true, as ``__tv_row`` alone where no change rows of them will be written."""
     if feeds_changes(scan.snapshot):
-        most = MAX_DELETED_CHANGE_ROWS if uses_vectors(scan.snapshot) else math.inf
+        marked = all(takes_vector(scan.snapshot, file.file) for file in scan.files)
+        most = MAX_DELETED_CHANGE_ROWS if marked else math.inf
         batches, held = [], 0
         with engine.stream_rows(scan, where, scan.schema.names, positions=True) as reader:
             while held <= most and (batch := next(reader, None)) is not None:

@@ -223,10 +223,15 @@ def shapes(draw: st.DrawFn, *, keyed: bool | None = None, partitioned: bool | No
     if draw_flag(draw, partitioned):
         kind = draw(st.sampled_from(PARTITION_TYPES))
         columns.append(Column(names[-1], kind, nullable=draw(st.booleans())))
-        pools[names[-1]] = tuple(value for value in pool(draw, kind) if value != "") or edges(kind)[-2:]
+        pools[names[-1]] = tuple(filter(fits_partition, pool(draw, kind))) or edges(kind)[-2:]
         partition_by.append(names[-1])
     deletes = draw(st.sampled_from(["merge-on-read", "merge-on-read", "copy-on-write"]))
     return Shape(tuple(columns), tuple(key), tuple(partition_by), deletes, pools)
+
+
+def fits_partition(value: Any) -> bool:
+    """Whether a value may stand in a partition column; text that readers take for null, or no folder bears, may not."""
+    return not isinstance(value, str) or (value not in ("", "__HIVE_DEFAULT_PARTITION__") and "\0" not in value)
 
 
 def draw_flag(draw: st.DrawFn, wanted: bool | None) -> bool:

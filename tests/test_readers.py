@@ -77,17 +77,12 @@ def test_every_operation(tmp_path: Path, options: dict[str, Any]) -> None:
 
 
 ODD = ("a/b", "50%", "é", "x=y", "a b", "q?", "[1]", "2024-01-01 00:00:00", "1.5", "-", "a:b", "+", "''\"")
-IGNORES = pytest.mark.xfail(reason="Polars finds no vectors of files whose paths need percent-encoding", strict=True)
 
 
 @pytest.mark.parametrize("deletes", ["merge-on-read", "copy-on-write"])
 @pytest.mark.parametrize("reader", ["QueryBuilder", pytest.param("polars.scan_delta")])
-def test_special_characters_in_partition_values(
-    tmp_path: Path, deletes: Any, reader: str, request: pytest.FixtureRequest
-) -> None:
+def test_special_characters_in_partition_values(tmp_path: Path, deletes: Any, reader: str) -> None:
     """Partition values with special characters read the same elsewhere, after rows of their files are deleted too."""
-    if reader == "polars.scan_delta" and deletes == "merge-on-read":
-        request.applymarker(IGNORES)
     table = tmp_path / "t"
     rows: list[dict[str, Any]] = [{"id": n, "part": ODD[n % len(ODD)]} for n in range(3 * len(ODD))]
     tv.create_table(table, rows, partition_by=["part"], deletes=deletes)

@@ -411,41 +411,43 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         yield session
 
 
-JOINS = ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "SEMI JOIN", "ANTI JOIN", "ASOF JOIN", "ASOF LEFT JOIN"]
+JOINS = ["SEMI JOIN", "ANTI JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "ASOF JOIN", "ASOF LEFT JOIN"]
 BARE_JOINS = ["NATURAL JOIN", "NATURAL SEMI JOIN", "CROSS JOIN"]
-SOURCES = ["a AS {}", "b AS {}", "a AS {}(id, w, v)", "b AS {}(v, id)", "(FROM b WHERE v = 3) {}"]
-TAILS = ["= 3", "= 5", "< 2", "> 20", "<> 5", "BETWEEN 2 AND 9", "IN (1, 11)", "IS NULL", "IS NOT NULL"]
+SOURCES = ["a AS {}", "b AS {}", "a AS {}", "b AS {}", "a AS {}(id, w, v)", "b AS {}(v, id)", "(FROM b WHERE v = 3) {}"]
+TAILS = ["= 3", "= 5", "= 1", "< 2", "> 9", "<> 5", "BETWEEN 2 AND 4", "IN (1, 3)", "IS NULL"]
 
 
 @st.composite
 def froms(draw: st.DrawFn) -> tuple[str, list[str]]:
     """A FROM of one to three sources, joined in any way, and the names of the sources, in any order."""
+    shifts = ["", " + 3", " - 9"]
     names = draw(st.permutations(["a", "b", "x"]))[: draw(st.integers(1, 3))]
     source = draw(st.sampled_from(SOURCES)).format(names[0])
     for name in names[1:]:
         right = draw(st.sampled_from(SOURCES)).format(name)
         # The order in which DuckDB gives a join's rows is not settled: only tables can be joined by position.
         positional = ["POSITIONAL JOIN"] if name == names[1] else []
-        kind = draw(st.sampled_from([*JOINS, *BARE_JOINS, *positional, "LATERAL"]))
+        kind = draw(st.sampled_from([*JOINS, *JOINS[:2], *BARE_JOINS, *positional, "LATERAL"]))
         if kind == "LATERAL":
             source += f", LATERAL (SELECT id, v FROM {right} WHERE {draw(conditions([name, names[0]]))}) {name}"
         elif kind in BARE_JOINS or kind in positional:
             source += f" {kind} {right}"
-        elif draw(st.booleans()):
+        elif draw(st.integers(0, 3)) == 3:
             source += f" {kind} {right} USING (id)"
         else:
-            source += f" {kind} {right} ON {names[0]}.id {'>=' if 'ASOF' in kind else '='} {name}.id"
+            operator, shift = ">=" if "ASOF" in kind else "=", draw(st.sampled_from(shifts))
+            source += f" {kind} {right} ON {names[0]}.id {operator} {name}.id{shift}"
     return source, names
 
 
 @st.composite
 def conditions(draw: st.DrawFn, names: list[str]) -> str:
     """Comparisons, their columns in brackets so that they can be hidden."""
-    paths = ["v", "id", "w", "u", *[f"{name}.{column}" for name in names for column in ("id", "v")]]
+    paths = ["v", "v", "id", "id", "w", "u", *[f"{name}.{column}" for name in names for column in ("id", "v")]]
     found = []
     for _ in range(draw(st.integers(1, 2))):
         text = f"[{draw(st.sampled_from(paths))}] {draw(st.sampled_from(TAILS))}"
-        inner = draw(st.sampled_from(["", "", "", "b", "a x", "b SEMI JOIN a USING (id)"]))
+        inner = draw(st.sampled_from(["", "", "", "", "", "b", "a x", "b SEMI JOIN a USING (id)"]))
         found.append(f"EXISTS (FROM {inner} WHERE {text})" if inner else text)
     return " AND ".join(found)
 
@@ -467,7 +469,7 @@ def outcome(session: Session, sql: str) -> Any:
         return QueryError
 
 
-@settings(max_examples=150)
+@settings(max_examples=300)
 @given(sql=selects())
 def test_pruning_changes_no_rows(pair: Session, sql: str) -> None:
     """Whatever is joined and named, a comparison that files can be left out for gives what ``v + 0`` gives."""
