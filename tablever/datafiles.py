@@ -30,6 +30,7 @@ SHA256_TAG = "tablever.sha256"
 CHANGE_TYPE = "_change_type"
 FILE_BYTES = 256 * 1024 * 1024
 ROW_GROUP_ROWS = 131_072
+PAGE_BYTES = 32 * 1024  # scattered rows are fetched page by page: at 1 MB, 1,000 of 5 million cost half as much again
 DICTIONARY_SAMPLE = 10_000
 # What may stand in the path of a relative URI; a colon may not, in its first part.
 URI_CHARACTERS = frozenset("/=-._~!$&'()+,;@")
@@ -154,6 +155,7 @@ def _write_files(staging: Staging, prefix: str, rows: pa.Table) -> Iterator[tupl
                 compression="zstd",
                 use_dictionary=dictionaries,
                 write_statistics=measured,
+                data_page_size=PAGE_BYTES,
                 write_page_index=True,
                 write_page_checksum=True,
                 store_schema=False,
