@@ -575,11 +575,12 @@ def kept_objects() -> list[Any]:
 def test_a_query_leaves_nothing_behind(root: Path, sql: str) -> None:
     """What a query makes or sets is gone after it, whether it succeeds or fails."""
     asked = "SELECT name, value FROM duckdb_settings() WHERE name IN ('threads', 'enable_profiling') ORDER BY name"
+    there = kept_objects()  # tests of the engine itself, in the same process, may keep some
     with engine.cursor() as connection:
         before = connection.execute(asked).fetchall()
     with suppress(QueryError):
         tv.query(sql, root=root)
-    assert kept_objects() == []
+    assert kept_objects() == there
     with engine.cursor() as connection:
         assert connection.execute(asked).fetchall() == before
         assert connection.execute("SELECT database_name FROM duckdb_databases() WHERE NOT internal").fetchall() == [
@@ -602,9 +603,10 @@ def test_queries_run_side_by_side(root: Path) -> None:
     def rows(number: int) -> int:
         return len(tv.query(f"FROM orders AT (VERSION => {number % 4})", root=root).to_pylist())
 
+    there = kept_objects()  # tests of the engine itself, in the same process, may keep some
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(rows, range(40))) == [5, 6, 5, 5] * 10
-    assert kept_objects() == []
+    assert kept_objects() == there
 
 
 def test_rows_come_in_row_order(tmp_path: Path) -> None:
