@@ -35,7 +35,6 @@ DICTIONARY_SAMPLE = 10_000
 # What may stand in the path of a relative URI; a colon may not, in its first part.
 URI_CHARACTERS = frozenset("/=-._~!$&'()+,;@")
 UNCOMMITTED = -1
-_INDEX = "__tv_index"
 _ROW = "__tv_index"
 
 

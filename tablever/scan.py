@@ -98,10 +98,6 @@ class Scan:
         texts = [file.file.partition_values.get(name) for file in self.files]
         return partitions.parse(texts, self.schema.field(column).type)
 
-    def partition_value(self, file: ScanFile, column: str) -> Any:
-        """One file's value of a partition column, as a Python value."""
-        return self.partition_values(column)[self.files.index(file)].as_py()
-
     @cached_property
     def has_vectors(self) -> bool:
         """Whether any file has deleted rows."""
