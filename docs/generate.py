@@ -25,7 +25,7 @@ PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def commands() -> str:
     """Every command of the shell, with the text of its ``--help``."""
-    return "\n".join(_command(cli, click.Context(cli, info_name="tablever")))
+    return "\n".join(_command(cli, click.Context(cli, info_name="tablever", **cli.context_settings)))
 
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -35,7 +35,7 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             if child is not None and not child.hidden:
-                yield from _command(child, click.Context(child, info_name=name, parent=context))
+                yield from _command(child, click.Context(child, info_name=name, parent=context, **child.context_settings))
 
 
 def error_table() -> str:
