@@ -35,7 +35,8 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             if child is not None and not child.hidden:
-                yield from _command(child, click.Context(child, info_name=name, parent=context, **child.context_settings))
+                below = click.Context(child, info_name=name, parent=context, **child.context_settings)
+                yield from _command(child, below)
 
 
 def error_table() -> str:

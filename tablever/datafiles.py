@@ -179,10 +179,8 @@ def _may_hold_nan(column: pa.ChunkedArray) -> bool:
     return pa.types.is_nested(column.type) or bool(pc.any(pc.is_nan(column)).as_py())
 
 
-def _repetitive(rows: pa.Table) -> list[str] | bool:
-    """The text columns worth a dictionary: those that repeat themselves. Small files get one everywhere."""
-    if rows.num_rows < DICTIONARY_SAMPLE:
-        return True
+def _repetitive(rows: pa.Table) -> list[str]:
+    """The text columns worth a dictionary: those that repeat themselves."""
     sample = rows.slice(0, DICTIONARY_SAMPLE)
     text = [f.name for f in rows.schema if pa.types.is_string(f.type) or pa.types.is_binary(f.type)]
-    return [n for n in text if pl.Series(sample.column(n)).n_unique() <= DICTIONARY_SAMPLE // 10]
+    return [name for name in text if 10 * pl.Series(sample.column(name)).n_unique() <= sample.num_rows]

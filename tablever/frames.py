@@ -1,13 +1,13 @@
 """The Polars door: a scan as a LazyFrame in row order, and rows found in it by key.
 
 Deleted rows are masked by one boolean column laid beside the files, which keeps the order and streams; partition
-columns are laid beside them in the same way. Polars refuses to lay columns of unequal height side by side, so a file
-whose row count is not what the log says is an error and never a shifted mask.
+columns are laid beside them in the same way. Files whose rows are not as many as the log says are an error, and never
+a shifted mask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +23,7 @@ from tablever.scan import Positions, Scan, ScanFile, missing_file
 
 ROW = "__tv_row"
 _KEEP = "__tv_keep"
+BATCH_ROWS = 1 << 19  # fewer cost narrow reads time, more cost wide ones memory
 
 
 def to_frame(rows: pa.Table) -> pl.DataFrame:
@@ -60,19 +61,65 @@ def lazy(scan: Scan, columns: Sequence[str] | None = None) -> pl.LazyFrame:
     wanted = list(scan.schema.names if columns is None else columns)
     runs = [_run(scan, first, files, wanted) for first, files in _runs(scan)]
     if not runs:
-        return pl.LazyFrame(schema={n: t for n, t in polars_types(scan.schema).items() if n in wanted}).select(wanted)
+        return _nothing(scan, wanted).lazy()
     return pl.concat(runs) if len(runs) > 1 else runs[0]
 
 
+def _nothing(scan: Scan, columns: list[str]) -> pl.DataFrame:
+    types = polars_types(scan.schema)
+    return pl.DataFrame(schema={name: types[name] for name in columns})
+
+
 def load(scan: Scan, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """The rows of ``lazy``, read.
+    """The rows of ``lazy``, read. Errors as ``batches``."""
+    wanted = list(scan.schema.names if columns is None else columns)
+    return pl.concat([_nothing(scan, wanted), *batches(scan, wanted)])
+
+
+def batches(scan: Scan, columns: Sequence[str], batch_size: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
+    """The rows of ``lazy`` in turn, at most ``batch_size`` at a time; no batch is empty.
+
+    Faster than to collect ``lazy``: what a caller does with a batch is done while the engine decodes what follows,
+    and the rows that stay are copied once, in the cache's reach.
 
     Raises:
         CorruptionError: a file is damaged, or holds other rows than the log says.
         VersionVacuumedError: a file is gone.
         StorageError: a file cannot be read.
     """
-    return _collect(lazy(scan, columns), scan)
+    with _errors_of(scan):
+        for first, files in _runs(scan):
+            if files[0].plain:
+                yield from _batches_of_run(scan, first, files, list(columns), batch_size)
+            else:
+                for index, file in enumerate(files, first):
+                    yield from _batches_of_run(scan, index, [file], list(columns), batch_size)
+
+
+def _batches_of_run(
+    scan: Scan, first: int, files: list[ScanFile], columns: list[str], batch_size: int
+) -> Iterator[pl.DataFrame]:
+    stored = [name for name in columns if name not in scan.partition_columns]
+    beside, deleted = _beside(scan, first, files, columns), _deleted(files)
+    rows, read = sum(file.rows for file in files), 0
+    decoded: Iterable[pl.DataFrame]
+    if stored:
+        frame = _stored(scan, files, stored)
+        decoded = frame.collect_batches(chunk_size=batch_size, maintain_order=True, engine="streaming")
+    else:
+        decoded = (pl.DataFrame(height=min(batch_size, rows - start)) for start in range(0, rows, batch_size))
+    for batch in decoded:
+        laid = batch.hstack(beside[read : read + batch.height]) if beside.width else batch
+        live = laid.filter(_keep(deleted, read, batch.height)) if len(deleted) else laid
+        read += batch.height
+        if live.height:
+            yield live.select(columns)
+    if read != rows:
+        raise CorruptionError(
+            f"version {scan.snapshot.version} of '{scan.storage.root.name}' is damaged: its files hold {read} rows, "
+            f"the log says {rows}",
+            version=scan.snapshot.version,
+        )
 
 
 def _collect(frame: pl.LazyFrame, scan: Scan) -> pl.DataFrame:
@@ -112,14 +159,14 @@ def _runs(scan: Scan) -> Iterator[tuple[int, list[ScanFile]]]:
 
 def _run(scan: Scan, first: int, files: list[ScanFile], columns: list[str]) -> pl.LazyFrame:
     stored = [name for name in columns if name not in scan.partition_columns]
-    beside = _beside(scan, first, files, columns)
+    beside, deleted = _beside(scan, first, files, columns), _deleted(files)
+    if len(deleted):
+        beside = pl.DataFrame([*beside, _keep(deleted, 0, sum(file.rows for file in files))])
     parts = [_stored(scan, files, stored)] if stored else []
     if beside.width:
         parts.append(beside.lazy())
     frame = pl.concat(parts, how="horizontal") if len(parts) > 1 else parts[0]
-    if _KEEP in beside.columns:
-        frame = frame.filter(pl.col(_KEEP))
-    return frame.select(columns)
+    return (frame.filter(pl.col(_KEEP)) if len(deleted) else frame).select(columns)
 
 
 def _stored(scan: Scan, files: list[ScanFile], columns: list[str]) -> pl.LazyFrame:
@@ -140,7 +187,7 @@ def _stored(scan: Scan, files: list[ScanFile], columns: list[str]) -> pl.LazyFra
 
 
 def _beside(scan: Scan, first: int, files: list[ScanFile], columns: list[str]) -> pl.DataFrame:
-    """Columns that no file holds: the partition columns wanted, and the mask of live rows where it is needed."""
+    """The partition columns wanted, which no file holds."""
     counts = [file.rows for file in files]
     series = []
     partitioned = [name for name in columns if name in scan.partition_columns]
@@ -149,14 +196,20 @@ def _beside(scan: Scan, first: int, files: list[ScanFile], columns: list[str]) -
         for name in partitioned:
             values = pl.Series(name, scan.partition_values(name))
             series.append(values.gather(index))
-    if any(file.file.vector is not None for file in files):
-        keep = np.ones(sum(counts), np.bool_)
-        start = 0
-        for file in files:
-            keep[start + file.deleted()] = False
-            start += file.rows
-        series.append(pl.Series(_KEEP, keep))
     return pl.DataFrame(series)
+
+
+def _deleted(files: list[ScanFile]) -> Positions:
+    """The deleted rows of files, numbered through them, ascending."""
+    starts = np.cumsum([0, *(file.rows for file in files)])
+    return np.concatenate([start + file.deleted() for start, file in zip(starts[:-1], files, strict=True)])
+
+
+def _keep(deleted: Positions, start: int, rows: int) -> pl.Series:
+    """For each of ``rows`` rows from ``start`` on, whether it is not deleted."""
+    keep = np.ones(rows, np.bool_)
+    keep[deleted[slice(*np.searchsorted(deleted, (start, start + rows)))] - start] = False
+    return pl.Series(_KEEP, keep)
 
 
 def split_rows(scan: Scan, rows: Positions) -> dict[int, Positions]:
@@ -223,13 +276,3 @@ def find_keys(scan: Scan, keys: pl.DataFrame, columns: Sequence[str]) -> pl.Data
     if len(keys.columns) > 1 or not stored:
         found = found.join(keys, on=keys.columns, how="semi", maintain_order="left")
     return found
-
-
-def batches(scan: Scan, columns: Sequence[str], batch_size: int) -> Iterator[pl.DataFrame]:
-    """The rows of ``lazy``, ``batch_size`` at a time; no batch is empty. Errors as ``load``."""
-    with _errors_of(scan):
-        for batch in lazy(scan, columns).collect_batches(
-            chunk_size=batch_size, maintain_order=True, engine="streaming"
-        ):
-            if batch.height:
-                yield batch

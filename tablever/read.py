@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -51,7 +51,9 @@ def read_version(
     if where is not None:
         return engine.find_rows(scan, where, wanted)
     schema = nullable(pa.schema([scan.schema.field(name) for name in wanted]))
-    rows = frames.to_arrow(frames.load(scan, wanted), schema)
+    # Batch by batch: texts become Arrow's on this thread while others decode what follows.
+    parts = [frames.to_arrow(frame, schema) for frame in frames.batches(scan, wanted)]
+    rows = pa.concat_tables(parts) if parts else schema.empty_table()
     if rows.num_rows != scan.live_rows:
         raise CorruptionError(
             f"version {scan.snapshot.version} of '{log.name}' has {scan.live_rows} rows, its files gave {rows.num_rows}"
@@ -103,16 +105,14 @@ def iter_batches(
     schema = nullable(pa.schema([scan.schema.field(name) for name in wanted]))
     if where is not None:
         return _exact_batches(engine.stream_rows(scan, where, wanted), batch_size)
-    return (
-        frames.to_arrow(frame, schema).combine_chunks().to_batches()[0]
-        for frame in frames.batches(scan, wanted, batch_size)
-    )
+    parts = frames.batches(scan, wanted, min(batch_size, frames.BATCH_ROWS))
+    return _exact_batches((batch for part in parts for batch in frames.to_arrow(part, schema).to_batches()), batch_size)
 
 
-def _exact_batches(reader: pa.RecordBatchReader, batch_size: int) -> Iterator[pa.RecordBatch]:
+def _exact_batches(batches: Iterable[pa.RecordBatch], batch_size: int) -> Iterator[pa.RecordBatch]:
     waiting: list[pa.RecordBatch] = []
     held = 0
-    for batch in reader:
+    for batch in batches:
         waiting.append(batch)
         held += batch.num_rows
         while held >= batch_size:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from tablever.errors import StorageError, TableNotFoundError, UnsupportedFeatureError
+
+BUFFER_BYTES = 256 * 1024  # pyarrow writes a small file in some fifty pieces
 
 
 @contextmanager
@@ -183,26 +186,24 @@ class DurableFile:
     def __enter__(self) -> Self:
         with storage_errors(f"write '{self.path}'"):
             make_folder(self.path.parent)
-            self._file = self.path.open("xb", buffering=0)
+            self._raw = self.path.open("xb", buffering=0)
+            self._file = io.BufferedWriter(self._raw, BUFFER_BYTES)
         return self
 
     def write(self, data: bytes) -> int:
         """Write all of some bytes; their number."""
         with storage_errors(f"write '{self.path}'"):
-            view = memoryview(data).cast("B")
-            written = 0
-            while written < view.nbytes:
-                written += self._file.write(view[written:])
-        self._hash.update(view)
-        self.size += view.nbytes
-        return view.nbytes
+            self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+        return len(data)
 
     def tell(self) -> int:
         """Bytes written so far."""
         return self.size
 
     def flush(self) -> None:
-        """Nothing to do: every write goes to the operating system. Only the end of the ``with`` block syncs."""
+        """Nothing to do: the end of the ``with`` block hands over what is buffered, and syncs."""
 
     def writable(self) -> bool:
         """True: what pyarrow asks of a file."""
@@ -221,11 +222,12 @@ class DurableFile:
         try:
             with storage_errors(f"write '{self.path}'"):
                 if kind is None:
-                    os.fsync(self._file.fileno())
-                self._file.close()
+                    self._file.flush()
+                    os.fsync(self._raw.fileno())
+                self._raw.close()
                 synced = kind is None
         finally:
-            self._file.close()
+            self._raw.close()  # not the buffer: what a full disk refused once is not tried again
             if not synced:
                 self.path.unlink(missing_ok=True)
         if synced:

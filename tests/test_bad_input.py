@@ -413,7 +413,7 @@ def damage(table: Path, how: str) -> None:
         if how == "truncated":
             file.write_bytes(data[: len(data) // 2])
         elif how == "footer flipped":
-            data[-100] ^= 0xFF
+            data[-8 - int.from_bytes(data[-8:-4], "little")] ^= 0xFF  # its first byte: others may mean nothing
             file.write_bytes(data)
 
 
