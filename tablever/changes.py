@@ -118,4 +118,5 @@ def _array(series: pl.Series) -> Indices:
 def duplicated(frame: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     """The keys that occur more than once, each once, in the order in which they come."""
     keys = frame.select(key)
-    return keys.filter(keys.is_duplicated()).unique(maintain_order=True)
+    twice = keys.is_duplicated()
+    return keys.filter(twice).unique(maintain_order=True) if twice.any() else keys.clear()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 import re
 import uuid
 from bisect import bisect_left
@@ -142,12 +141,11 @@ def bounds(file: DataFile, column: str, kind: pa.DataType) -> Bounds | None:
 
 def bounds_of(files: Sequence[DataFile], column: str, kind: pa.DataType) -> list[Bounds | None]:
     """As ``bounds``, for many files."""
-    known = (column, str(kind))
-    held = [file.typed_bounds for file in files]
-    for file, bounds_held in zip(files, held, strict=True):
-        if known not in bounds_held:
-            bounds_held[known] = _read_bounds(file, column, kind)
-    return [bounds_held[known] for bounds_held in held]
+    name = (column, str(kind))
+    for file in files:
+        if name not in file.typed_bounds:
+            file.typed_bounds[name] = _read_bounds(file, column, kind)
+    return [file.typed_bounds[name] for file in files]
 
 
 def _read_bounds(file: DataFile, column: str, kind: pa.DataType) -> Bounds | None:
@@ -223,15 +221,19 @@ def may_hold(files: Sequence[DataFile], column: str, kind: pa.DataType, ordered:
     """The files whose bounds do not exclude every one of some values, which are sorted ascending and not null."""
     if not ordered:
         return []
+    known = zip(files, bounds_of(files, column, kind), strict=True)
+    if isinstance(ordered[0], str):
+        return [file for file, limits in known if limits is None or _reach(limits, ordered)]
     lowest, highest = ordered[0], ordered[-1]
-    above = surely_above if isinstance(lowest, str) else operator.gt
     return [
         file
-        for file, limits in zip(files, bounds_of(files, column, kind), strict=True)
-        # Most files lie apart from all the values: that is told before a value is looked for between the bounds.
-        if limits is None
-        or (
-            not (limits.lower > highest or above(lowest, limits.upper))
-            and not above(ordered[bisect_left(ordered, limits.lower)], limits.upper)
-        )
+        for file, limits in known
+        # Most files lie apart from all the values, which is told before a value is looked for between the bounds.
+        if limits is None or (limits.lower <= highest and limits.upper >= lowest and _reach(limits, ordered))
     ]
+
+
+def _reach(limits: Bounds, ordered: Sequence[Any]) -> bool:
+    if limits.lower > ordered[-1]:
+        return False
+    return not surely_above(ordered[bisect_left(ordered, limits.lower)], limits.upper)
