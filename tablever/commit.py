@@ -129,6 +129,7 @@ def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Ve
     except BaseException as error:
         if _is_ours(log, 0, entry):
             raise _unsure(log, 0, error) from error
+        staging.discard()
         raise
     if not landed and not _is_ours(log, 0, entry):
         staging.discard()

@@ -76,7 +76,7 @@ def create_log(
 
 
 def _commit(log: Log, metadata: Metadata, rows: pa.Table, staging: Staging, said: Record) -> Version | None:
-    fresh = not log.storage.root.exists()
+    made = log.storage.missing_folders()
     try:
         proposal = Proposal(
             "create",
@@ -89,8 +89,7 @@ def _commit(log: Log, metadata: Metadata, rows: pa.Table, staging: Staging, said
     except BaseException:
         if not log.storage.exists(entry_path(0)):
             staging.discard()
-            if fresh:
-                log.storage.remove_empty_folders()
+            log.storage.remove_empty_folders(made)
         raise
 
 

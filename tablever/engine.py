@@ -64,6 +64,15 @@ def cursor() -> duckdb.DuckDBPyConnection:
         return _databases[process].cursor()
 
 
+def is_alive(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether its database still answers; after some failures DuckDB refuses everything in it."""
+    try:
+        connection.execute("SELECT 1")
+    except duckdb.Error:
+        return False
+    return True
+
+
 def identifier(name: str) -> str:
     """A name as SQL."""
     return '"' + name.replace('"', '""') + '"'
@@ -247,8 +256,9 @@ def _is_live(connection: duckdb.DuckDBPyConnection, run: Run) -> str:
     name = f"__tv_bits_{next(_names)}"
     bits = [_packed(file) if file.file.vector is not None else None for file in run.files]
     # As a parameter: registering an Arrow table makes DuckDB import pandas, a third of a second.
-    connection.execute(f"SET VARIABLE {name} = list_transform(?::BLOB[], lambda b: CAST(b AS BIT))", [bits])
-    bit = f"get_bit(getvariable('{name}')[CAST(file_index AS BIGINT) + 1], CAST(file_row_number AS INTEGER))"
+    connection.execute(f"SET VARIABLE {name} = system.main.list_transform(?::BLOB[], lambda b: CAST(b AS BIT))", [bits])
+    of_file = f"system.main.getvariable('{name}')[CAST(file_index AS BIGINT) + 1]"
+    bit = f"system.main.get_bit({of_file}, CAST(file_row_number AS INTEGER))"  # in full: a session may have macros
     return f"{bit} = 0" if None not in bits else f"coalesce({bit}, 0) = 0"
 
 
@@ -443,14 +453,21 @@ def scan_errors(*scans: Scan) -> Iterator[None]:
     try:
         with query_errors("the query"):
             yield
-    except (QueryError, CorruptionError) as error:
-        if not isinstance(error.__cause__, duckdb.IOException | duckdb.InvalidInputException | duckdb.FatalException):
+    except (QueryError, CorruptionError, OSError, pa.ArrowException) as error:
+        reasons = duckdb.IOException | duckdb.InvalidInputException | duckdb.FatalException
+        reason = error if isinstance(error, OSError | pa.ArrowException) else error.__cause__
+        if not isinstance(reason, reasons | OSError | pa.ArrowException):
             raise
         for scan in scans:
             for file in scan.files:
                 if not Path(file.location).exists():
                     name = scan.storage.root.name
                     raise missing_file(name, scan.snapshot.version, file.file) from error
-                if file.location in str(error.__cause__):
+                if file.location in str(reason):
                     raise CorruptionError(f"{expressions.first_line(str(error))}", file=file.location) from error
+        if error is reason:  # a stream's errors come through Arrow, without a kind
+            tables = ", ".join(f"version {s.snapshot.version} of '{s.storage.root.name}'" for s in scans)
+            raise CorruptionError(
+                f"{tables} cannot be read: a data file is damaged: {expressions.first_line(str(error))}"
+            ) from error
         raise

@@ -95,7 +95,9 @@ def lists_tables(tree: Tree) -> bool:
         if node.get("type") == "SHOW_REF" and node.get("query") is None:
             return True
         path = [str(part).lower() for part in (node.get("qualified_name") or {}).get("path", ())]
-        if path[:1] == ["information_schema"] or str(node.get("function_name", "")).startswith("duckdb_"):
+        if path[:1] in (["information_schema"], ["pg_catalog"]) or path[-1:] in (["sqlite_master"], ["pg_tables"]):
+            return True
+        if str(node.get("function_name", "")).startswith("duckdb_"):
             return True
     return False
 

@@ -1,8 +1,8 @@
 """The Polars door: a scan as a LazyFrame in row order, and rows found in it by key.
 
 Deleted rows are masked by one boolean column laid beside the files, which keeps the order and streams; partition
-columns are laid beside them in the same way. Files whose rows are not as many as the log says are an error, and never
-a shifted mask.
+columns are laid beside them in the same way. That rests on where rows lie: a file of another size than the log says is
+refused when a scan is opened, and rows that are not as many as the log says are an error.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def _batches_of_run(
     scan: Scan, first: int, files: list[ScanFile], columns: list[str], batch_size: int
 ) -> Iterator[pl.DataFrame]:
     stored = [name for name in columns if name not in scan.partition_columns]
-    beside, deleted = _beside(scan, first, files, columns), _deleted(files)
-    rows, read = sum(file.rows for file in files), 0
+    values, deleted = _partition_values(scan, columns), _deleted(files)
+    first_row, rows, read = int(scan.offsets[first]), sum(file.rows for file in files), 0
     decoded: Iterable[pl.DataFrame]
     if stored:
         frame = _stored(scan, files, stored)
@@ -109,8 +109,10 @@ def _batches_of_run(
     else:
         decoded = (pl.DataFrame(height=min(batch_size, rows - start)) for start in range(0, rows, batch_size))
     for batch in decoded:
-        laid = batch.hstack(beside[read : read + batch.height]) if beside.width else batch
-        live = laid.filter(_keep(deleted, read, batch.height)) if len(deleted) else laid
+        start = first_row + read
+        live = batch.with_columns(_spread(scan, values, np.arange(start, start + batch.height)))
+        if _any_between(deleted, read, read + batch.height):
+            live = live.filter(_keep(deleted, read, batch.height))
         read += batch.height
         if live.height:
             yield live.select(columns)
@@ -159,12 +161,13 @@ def _runs(scan: Scan) -> Iterator[tuple[int, list[ScanFile]]]:
 
 def _run(scan: Scan, first: int, files: list[ScanFile], columns: list[str]) -> pl.LazyFrame:
     stored = [name for name in columns if name not in scan.partition_columns]
-    beside, deleted = _beside(scan, first, files, columns), _deleted(files)
+    start, rows, deleted = int(scan.offsets[first]), sum(file.rows for file in files), _deleted(files)
+    beside = _spread(scan, _partition_values(scan, columns), np.arange(start, start + rows))
     if len(deleted):
-        beside = pl.DataFrame([*beside, _keep(deleted, 0, sum(file.rows for file in files))])
+        beside.append(_keep(deleted, 0, rows))
     parts = [_stored(scan, files, stored)] if stored else []
-    if beside.width:
-        parts.append(beside.lazy())
+    if beside:
+        parts.append(pl.DataFrame(beside).lazy())
     frame = pl.concat(parts, how="horizontal") if len(parts) > 1 else parts[0]
     return (frame.filter(pl.col(_KEEP)) if len(deleted) else frame).select(columns)
 
@@ -186,23 +189,28 @@ def _stored(scan: Scan, files: list[ScanFile], columns: list[str]) -> pl.LazyFra
     )
 
 
-def _beside(scan: Scan, first: int, files: list[ScanFile], columns: list[str]) -> pl.DataFrame:
-    """The partition columns wanted, which no file holds."""
-    counts = [file.rows for file in files]
-    series = []
-    partitioned = [name for name in columns if name in scan.partition_columns]
-    if partitioned:
-        index = np.repeat(np.arange(first, first + len(files)), counts)
-        for name in partitioned:
-            values = pl.Series(name, scan.partition_values(name))
-            series.append(values.gather(index))
-    return pl.DataFrame(series)
+def _partition_values(scan: Scan, columns: Sequence[str]) -> list[pl.Series]:
+    """The partition columns among ``columns``, which no file holds: each file's value."""
+    return [pl.Series(name, scan.partition_values(name)) for name in columns if name in scan.partition_columns]
+
+
+def _spread(scan: Scan, values: list[pl.Series], rows: Positions) -> list[pl.Series]:
+    """Values of files, for physical rows numbered through the scan."""
+    if not values:
+        return []
+    files = np.searchsorted(scan.offsets, rows, side="right") - 1
+    return [series.gather(files) for series in values]
 
 
 def _deleted(files: list[ScanFile]) -> Positions:
     """The deleted rows of files, numbered through them, ascending."""
     starts = np.cumsum([0, *(file.rows for file in files)])
     return np.concatenate([start + file.deleted() for start, file in zip(starts[:-1], files, strict=True)])
+
+
+def _any_between(deleted: Positions, start: int, end: int) -> bool:
+    first, last = np.searchsorted(deleted, (start, end))
+    return bool(first < last)
 
 
 def _keep(deleted: Positions, start: int, rows: int) -> pl.Series:
@@ -257,11 +265,8 @@ def _numbered_run(
         found = pl.DataFrame({ROW: np.arange(start, start + sum(file.rows for file in files))})
         found = found if keep is None else found.filter(keep)
     found = found.with_columns(pl.col(ROW).cast(pl.Int64))
-    for name in columns:
-        if name in scan.partition_columns:
-            index = np.searchsorted(scan.offsets, found[ROW].to_numpy(), side="right") - 1
-            found = found.with_columns(pl.Series(name, scan.partition_values(name)).gather(index))
-    return found.select([*columns, ROW])
+    beside = _spread(scan, _partition_values(scan, columns), found[ROW].to_numpy())
+    return found.with_columns(beside).select([*columns, ROW])
 
 
 def find_keys(scan: Scan, keys: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

@@ -87,7 +87,9 @@ def iter_batches(
     columns: Sequence[str] | None = None,
     where: str | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """One version's rows in batches of ``batch_size`` rows (the last may be smaller), in bounded memory.
+    """One version's rows in batches of ``batch_size`` rows, in bounded memory.
+
+    The last batch may be smaller, and one with over 2 GiB of text in a column comes in pieces.
 
     Arguments, order and errors are those of ``read_version``; the arguments are checked at the call, not at the
     first batch.
@@ -97,7 +99,7 @@ def iter_batches(
         >>> [batch.num_rows for batch in iter_batches(table, batch_size=1)]
         [1, 1]
     """
-    if isinstance(batch_size, bool) or not batch_size >= 1:
+    if type(batch_size) is not int or batch_size < 1:
         raise InvalidInputError(f"batch_size must be a whole number of at least 1, not {batch_size!r}")
     log = open_log(table)
     scan = _scan(log, ref)
@@ -105,7 +107,8 @@ def iter_batches(
     schema = nullable(pa.schema([scan.schema.field(name) for name in wanted]))
     if where is not None:
         return _exact_batches(engine.stream_rows(scan, where, wanted), batch_size)
-    parts = frames.batches(scan, wanted, min(batch_size, frames.BATCH_ROWS))
+    decoded = min(max(batch_size, engine.BATCH_ROWS), frames.BATCH_ROWS)  # small batches are cut, not decoded, small
+    parts = frames.batches(scan, wanted, decoded)
     return _exact_batches((batch for part in parts for batch in frames.to_arrow(part, schema).to_batches()), batch_size)
 
 
@@ -117,11 +120,17 @@ def _exact_batches(batches: Iterable[pa.RecordBatch], batch_size: int) -> Iterat
         held += batch.num_rows
         while held >= batch_size:
             rows = pa.Table.from_batches(waiting)
-            yield rows.slice(0, batch_size).combine_chunks().to_batches()[0]
+            yield from _combined(rows.slice(0, batch_size))
             waiting = rows.slice(batch_size).to_batches()
             held -= batch_size
     if held:
-        yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+        yield from _combined(pa.Table.from_batches(waiting))
+
+
+def _combined(rows: pa.Table) -> list[pa.RecordBatch]:
+    """One batch; more where a column has over 2 GiB of text, which one array cannot hold."""
+    batches: list[pa.RecordBatch] = rows.combine_chunks().to_batches()
+    return batches
 
 
 def _scan(log: Log, ref: Ref) -> Scan:

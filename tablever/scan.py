@@ -6,6 +6,7 @@ timestamps, widened or evolved types, paths that look like globs) is decoded apa
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -113,9 +114,9 @@ def open_scan(log: Log, snapshot: Snapshot, files: Sequence[DataFile] | None = N
     """Prepare to read a snapshot, or some of its files, in row order.
 
     Raises:
-        VersionVacuumedError: a file that is not ours, and whose footer must be read, is gone.
+        VersionVacuumedError: a file is gone.
         UnsupportedFeatureError: a file lies outside the table's folder.
-        CorruptionError: a footer cannot be read.
+        CorruptionError: a file has another size than the log says, or a footer cannot be read.
     """
     chosen = snapshot.files if files is None else files
     return Scan(log.storage, snapshot, tuple(_scan_file(log, snapshot, file) for file in chosen))
@@ -131,15 +132,29 @@ def change_scan(log: Log, snapshot: Snapshot, files: Sequence[ChangeFile], chang
 
 def _scan_file(log: Log, snapshot: Snapshot, file: DataFile) -> ScanFile:
     location = locate(log.storage, file.path)
+    _check_size(log, snapshot, file, location)
     ours = (file.tags or {}).get(SCHEMA_TAG)
     if ours is not None and file.physical_rows is not None and ours == fingerprint(snapshot.metadata):
         return ScanFile(log.storage, snapshot.metadata, file, location, file.physical_rows, not _globs(location))
-    try:
-        footer = read_footer(location, file.size)
-    except FileNotFoundError as error:
-        raise missing_file(log.name, snapshot.version, file) from error
+    footer = read_footer(location, file.size)
     plain = not _globs(location) and is_plain(footer, snapshot.metadata)
     return ScanFile(log.storage, snapshot.metadata, file, location, footer.num_rows, plain)
+
+
+def _check_size(log: Log, snapshot: Snapshot, file: DataFile, location: str) -> None:
+    """A file of another size is another file: its rows would not lie where vectors and partitions expect them."""
+    try:
+        size = os.stat(location).st_size  # noqa: PTH116 - a tenth of the time of Path.stat, for thousands of files
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise missing_file(log.name, snapshot.version, file) from error
+    if size != file.size:
+        raise CorruptionError(
+            f"version {snapshot.version} of '{log.name}' is damaged: its file '{file.path}' has {size} bytes, "
+            f"the log says {file.size}",
+            hint="restore the file from a copy",
+            version=snapshot.version,
+            file=file.path,
+        )
 
 
 def _globs(location: str) -> bool:

@@ -70,9 +70,16 @@ class _Statement:
     heads: dict[str, Snapshot] = field(default_factory=dict)
 
 
+def check_text(text: object) -> str:
+    """The SQL, which must be a text. Raises QueryError."""
+    if not isinstance(text, str):
+        raise QueryError(f"the SQL must be a text, not {type(text).__name__}", hint='query("SELECT 1")')
+    return text
+
+
 def only_reads(text: str) -> bool:
     """Whether statements are all SELECTs that neither make, set nor list anything in DuckDB itself."""
-    data = text.encode(errors="surrogatepass")
+    data = check_text(text).encode(errors="surrogatepass")
     with engine.cursor() as connection, engine.query_errors("the query"):
         ordered = statements.aliases_first(data, statements.cut(data, engine.token_starts(data)))
         tree = engine.parse(connection, ordered.decode(errors="surrogatepass"))
@@ -99,9 +106,7 @@ class Session:
 
     def sql(self, text: str) -> Result:
         """Run statements in order; the result is the last one's. Errors are those of ``tablever.query``."""
-        if not isinstance(text, str):
-            raise QueryError(f"the SQL must be a text, not {type(text).__name__}")
-        data = text.encode(errors="surrogatepass")
+        data = check_text(text).encode(errors="surrogatepass")
         with self.errors():
             ordered = statements.aliases_first(data, self._tokens(data)).decode(errors="surrogatepass")
             parts = [part.query for part in self._connection.extract_statements(ordered)]
@@ -136,9 +141,11 @@ class Session:
 
     def close(self) -> None:
         """End the session; results that were not read are lost."""
-        if self._shared:
-            self._forget_all()
-        self._connection.close()
+        try:
+            if self._shared and engine.is_alive(self._connection):
+                self._forget_all()
+        finally:
+            self._connection.close()
 
     def _forget_all(self) -> None:
         """Leave nothing in a database that outlives the session."""

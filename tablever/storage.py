@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,13 +149,16 @@ class Storage:
         """Open a new object for writing; it is synced when its ``with`` block ends, removed if that fails."""
         return DurableFile(self.path(relative))
 
-    def remove_empty_folders(self) -> None:
-        """Remove the table's folder and those in it, as far as they hold nothing."""
-        for folder in sorted((path for path in self.root.rglob("*") if path.is_dir()), reverse=True):
+    def missing_folders(self) -> tuple[Path, ...]:
+        """The table's folder and those above it, as far as they do not exist; the innermost first."""
+        return tuple(folder for folder in (self.root, *self.root.parents) if not folder.exists())
+
+    def remove_empty_folders(self, made: Sequence[Path]) -> None:
+        """Remove folders that were made for the table, and those in it, as far as they hold nothing."""
+        inside = sorted((path for path in self.root.rglob("*") if path.is_dir()), reverse=True) if made else []
+        for folder in (*inside, *made):
             with suppress(OSError):
                 folder.rmdir()
-        with suppress(OSError):
-            self.root.rmdir()
 
     def sync(self, relative: str) -> None:
         """Make durable what another library wrote: the object and its folder's entry."""

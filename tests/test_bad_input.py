@@ -17,10 +17,12 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import tablever as tv
 from tablever import errors
+from tablever.read import _exact_batches
 from tests import reading
 
 Call = Callable[[Path], object]
@@ -430,6 +432,60 @@ def test_damaged_data_is_never_silent(orders: Path, how: str, reader: str) -> No
     assert len(tv.list_versions(orders)) == 3
 
 
+TOUCHES = {
+    "read": tv.read_version,
+    "read where": lambda t: tv.read_version(t, where="id >= 0"),
+    "batches": lambda t: list(tv.iter_batches(t)),
+    "scan": lambda t: tv.scan_version(t).collect(),
+    "sql": lambda t: tv.query("FROM t", tables={"t": t}),
+    "upsert": lambda t: tv.upsert(t, [row(id=1)]),
+    "delete by key": lambda t: tv.delete(t, keys=[{"id": 1}]),
+    "delete": lambda t: tv.delete(t, where="id = 1"),
+    "update": lambda t: tv.update(t, {"label": "'z'"}, where="id = 1"),
+    "overwrite": lambda t: tv.overwrite(t, [row(id=1)]),
+}
+
+
+@pytest.mark.parametrize("touch", TOUCHES.values(), ids=TOUCHES)
+def test_files_of_other_rows_are_refused(orders: Path, touch: Call) -> None:
+    """A data file with other rows than were committed is an error before a row is read or written by its place."""
+    for file in orders.glob("*.parquet"):
+        rows = pq.read_table(file)
+        if rows.num_rows == 3:
+            pq.write_table(rows.slice(1), file)
+    with pytest.raises(errors.CorruptionError, match="bytes, the log says"):
+        touch(orders)
+    assert tv.resolve_version(orders, "latest").number == 2
+
+
+def test_damage_under_a_condition_is_an_error_of_ours(tmp_path: Path) -> None:
+    """Whatever byte of a data file flips, reading with a condition gives rows or an error of ours."""
+    table = tmp_path / "t"
+    tv.create_table(table, pa.table({"id": range(300), "text": [f"row {n}" * (n % 7) for n in range(300)]}))
+    (file,) = table.glob("*.parquet")
+    sound = file.read_bytes()
+    refused = 0
+    for place in range(4, len(sound), 7):
+        data = bytearray(sound)
+        data[place] ^= 0xFF
+        file.unlink()  # a new file: an engine may hold on to the old one's pages
+        file.write_bytes(data)
+        try:
+            tv.read_version(table, where="id >= 0")
+        except errors.TableverError:
+            refused += 1
+    assert refused > 10
+
+
+def test_batches_of_much_text_lose_no_row() -> None:
+    """Rows whose text does not fit into one array come in several batches, and all of them come."""
+    text = pa.array(["x" * (1 << 20)] * 16)
+    batch = pa.record_batch({"text": text})
+    found = [part.num_rows for part in _exact_batches([batch] * 140, 10**9)]
+    assert sum(found) == 140 * 16
+    assert len(found) > 1
+
+
 @pytest.mark.xfail(reason="neither Polars nor DuckDB looks at page checksums when it reads")
 def test_a_flipped_bit_in_a_page_is_never_silent(tmp_path: Path) -> None:
     """A bit that flips on the disk is an error, or changes nothing."""
@@ -667,3 +723,22 @@ def test_interrupted_load(tmp_path: Path) -> None:
     assert "interrupted" in out, err
     assert reading.contents(table) == before
     assert tv.append(table, [{"id": 2, "text": "z"}]) is not None
+
+
+@pytest.mark.parametrize("sql", [None, 3, b"select 1"])
+def test_sql_is_text(sql: Any) -> None:
+    """What is no text is no SQL, in words."""
+    with pytest.raises(errors.QueryError, match="must be a text, not"):
+        tv.query(sql)
+
+
+def test_a_failed_creation_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that could not be created leaves nothing, nor the folders that were made for it."""
+
+    def full(*_: object) -> bool:
+        raise errors.StorageError("no space left")
+
+    monkeypatch.setattr("tablever.storage.Storage.put_if_absent", full)
+    with pytest.raises(errors.StorageError):
+        tv.create_table(tmp_path / "a" / "b" / "c", [{"id": 1}])
+    assert list(tmp_path.iterdir()) == []

@@ -648,3 +648,14 @@ def shown(text: str) -> list[tuple[tuple[str, ...], Any]]:
 def test_versions_are_found_without_a_tree(text: str, expected: list[Any]) -> None:
     """In statements that DuckDB gives no tree for, tokens tell where versions are named."""
     assert shown(text) == expected
+
+
+def test_macros_of_a_session_do_not_bring_deleted_rows_back(tmp_path: Path) -> None:
+    """Deleted rows stay deleted, whatever functions a session defines."""
+    tv.create_table(tmp_path / "t", [{"id": n} for n in range(6)])
+    tv.delete(tmp_path / "t", where="id IN (2, 5)")
+    with tv.connect(tmp_path) as session:
+        session.sql("CREATE MACRO get_bit(a, b) AS 0")
+        session.sql("CREATE MACRO list_transform(a, b) AS NULL")
+        session.sql("CREATE MACRO getvariable(a) AS NULL")
+        assert session.sql("SELECT id FROM t ORDER BY id").fetchall() == [(0,), (1,), (3,), (4,)]

@@ -222,9 +222,11 @@ def may_hold(files: Sequence[DataFile], column: str, kind: pa.DataType, ordered:
     if not ordered:
         return []
     known = zip(files, bounds_of(files, column, kind), strict=True)
-    if isinstance(ordered[0], str):
-        return [file for file, limits in known if limits is None or _reach(limits, ordered)]
     lowest, highest = ordered[0], ordered[-1]
+    if isinstance(lowest, str):  # an upper bound of text says less than it looks
+        return [
+            file for file, limits in known if limits is None or (limits.lower <= highest and _reach(limits, ordered))
+        ]
     return [
         file
         for file, limits in known
@@ -234,6 +236,5 @@ def may_hold(files: Sequence[DataFile], column: str, kind: pa.DataType, ordered:
 
 
 def _reach(limits: Bounds, ordered: Sequence[Any]) -> bool:
-    if limits.lower > ordered[-1]:
-        return False
+    """Whether the first value that is not below the lower bound, and there is one, is not above the upper."""
     return not surely_above(ordered[bisect_left(ordered, limits.lower)], limits.upper)
