@@ -52,6 +52,7 @@ def row(figure: Figure, results: Mapping[Contender, Result]) -> str:
         f"{peer.median:,.1f} ({min(peer.times):,.1f}-{max(peer.times):,.1f})",
         f"{ours.median / peer.median:.3f}",
         f"{ours.slowest_call:,.1f}",
+        f"{ours.read_mb:,.2f} / {peer.read_mb:,.2f}",
         f"{ours.written_mb:,.2f} / {peer.written_mb:,.2f}",
         f"{ours.peak_mb:,.0f} / {peer.peak_mb:,.0f}",
         figure.goal,
@@ -60,7 +61,8 @@ def row(figure: Figure, results: Mapping[Contender, Result]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-HEADINGS = "ours, ms | peer, ms | ratio | slowest call, ms | written, MB | peak memory, MB | goal | met".split(" | ")
+SIZES = ("read from disk, MB", "written, MB", "peak memory, MB")
+HEADINGS = ("ours, ms", "peer, ms", "ratio", "slowest call, ms", *SIZES, "goal", "met")
 HEADER = f"| | {' | '.join(HEADINGS)} |\n|{' --- |' * (len(HEADINGS) + 1)}"
 
 
@@ -77,7 +79,7 @@ def as_json(figures: Mapping[str, Figure], results: Mapping[Contender, Result], 
     def values(contender: Contender) -> dict[str, object]:
         result = results[contender]
         numbers = {"median_ms": result.median, "slowest_call_ms": result.slowest_call}
-        sizes = {"written_mb": result.written_mb, "peak_mb": result.peak_mb}
+        sizes = {"read_mb": result.read_mb, "written_mb": result.written_mb, "peak_mb": result.peak_mb}
         return {"task": contender.task, "table": contender.table, **numbers, **sizes, "rounds_ms": result.times}
 
     return json.dumps(
@@ -108,7 +110,7 @@ def main() -> int:
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)}; all by default")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="small tables, one round, one process: does it run")
-    parser.add_argument("--folder", type=Path, help="where the tables are built (4 GB); a temporary one by default")
+    parser.add_argument("--folder", type=Path, help="where the tables are built (8 GB); a temporary one by default")
     options = parser.parse_args()
     unknown = sorted(set(options.figures) - set(FIGURES))
     if unknown:

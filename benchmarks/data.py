@@ -42,6 +42,21 @@ def corrected(rows: int, count: int, *, seed: int = 1) -> pa.Table:
     return _arrow(old.with_columns(label=pl.lit("mixed"), text="corrected: " + pl.col("text")))
 
 
+def with_corrections(rows: pa.Table, corrections: pa.Table) -> pa.Table:
+    """The rows, in their order, those that are corrected replaced."""
+    old, new = pl.from_arrow(rows), pl.from_arrow(corrections)
+    assert isinstance(old, pl.DataFrame)
+    assert isinstance(new, pl.DataFrame)
+    return _arrow(old.update(new, on="id"))
+
+
+def shuffled(rows: pa.Table) -> pa.Table:
+    """The rows in random order."""
+    frame = pl.from_arrow(rows)
+    assert isinstance(frame, pl.DataFrame)
+    return _arrow(frame.sample(fraction=1.0, seed=1, shuffle=True))
+
+
 def _reviews(ids: pl.Series) -> pl.DataFrame:
     user, source, label, score, confidence, moment, verified, votes, number = (_draw(seed) for seed in range(9))
     began = pl.lit(datetime(2024, 1, 1, tzinfo=UTC)).dt.cast_time_unit("us")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.measure import Measured
+from benchmarks.tables import COMMITS, LARGE
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Result:
         return median(measured.peak_mb for measured in self.rounds)
 
     @property
+    def read_mb(self) -> float:
+        """Bytes read from the disk: what was not in the page cache."""
+        return median(measured.read_mb for measured in self.rounds)
+
+    @property
     def written_mb(self) -> float:
         """Bytes of new files."""
         return median(measured.written_mb for measured in self.rounds)
@@ -66,8 +72,13 @@ def at_most(ratio: float, more_ms: float = 0) -> Callable[[Result, Result], bool
     return lambda ours, peer: ours.median <= ratio * peer.median or (ours.median - peer.median) <= more_ms
 
 
+def faster(times: float) -> Callable[[Result, Result], bool]:
+    """Ours takes at most the ``times``-th part of the peer's time."""
+    return lambda ours, peer: times * ours.median <= peer.median
+
+
 def _row_level(ours: Result, peer: Result) -> bool:
-    return 10 * ours.median <= peer.median and ours.written_mb < 1
+    return faster(10)(ours, peer) and ours.written_mb < 1
 
 
 def _upsert(ours: Result, peer: Result) -> bool:
@@ -78,11 +89,16 @@ def _append(ours: Result, peer: Result) -> bool:
     return ours.median < 10 and ours.median < peer.median
 
 
+def _reads_little(ours: Result, peer: Result) -> bool:
+    return 0 < ours.read_mb <= 0.02 * peer.read_mb
+
+
 READ, POLARS = Contender("read", "ours"), Contender("peer_read", "ours")
 COLUMN, POLARS_COLUMN = Contender("read_column", "ours"), Contender("peer_read_column", "ours")
 SQL, DUCKDB = Contender("aggregate", "ours"), Contender("peer_aggregate", "ours")
 FEW, MANY = Contender("append", "ours-few"), Contender("append", "ours-many")
 PLAIN_FEW, PLAIN_MANY = Contender("append", "plain-few"), Contender("append", "plain-many")
+DIFF, DUCKDB_DIFF = Contender("diff", "changed"), Contender("duckdb_diff", "rewritten")
 PEER_FEW, PEER_MANY = Contender("peer_append", "peer-few"), Contender("peer_append", "peer-many")
 
 FIGURES = {
@@ -164,5 +180,63 @@ FIGURES = {
         Contender("peer_open_middle", "peer-many"),
         "under 50 ms",
         lambda ours, _: ours.median < 50,
+    ),
+    "diff": Figure(
+        "diff, 1,000 scattered rows updated, against DuckDB",
+        DIFF,
+        DUCKDB_DIFF,
+        "40x faster than DuckDB's full join",
+        faster(40),
+    ),
+    "diff-polars": Figure(
+        "the same against Polars",
+        DIFF,
+        Contender("polars_diff", "rewritten"),
+        "40x faster than Polars' full join",
+        faster(40),
+    ),
+    "diff-bytes": Figure(
+        "the same, nothing in memory, against read_version whole",
+        Contender("diff_cold", "changed"),
+        Contender("read_cold", "changed"),
+        "reads under 2 % of the table",
+        _reads_little,
+        same_answer=False,
+    ),
+    "diff-large": Figure(
+        f"diff, 1,000 rows updated in {LARGE} times the rows",
+        Contender("diff", "large"),
+        DIFF,
+        "at most 1.3x the time",
+        at_most(1.3),
+    ),
+    "diff-commits": Figure(
+        f"diff over {COMMITS} commits of 1,000 updated rows, against one",
+        Contender("diff_commits", "commits"),
+        DIFF,
+        "at most 3x the time",
+        at_most(3),
+        same_answer=False,
+    ),
+    "diff-rewritten": Figure(
+        "diff, every file rewritten by deltalake, 1,000 rows updated",
+        Contender("diff", "rewritten"),
+        DUCKDB_DIFF,
+        "no slower than DuckDB's full join",
+        at_most(1),
+    ),
+    "diff-shuffled": Figure(
+        "the same, rewritten in random order",
+        Contender("diff", "shuffled"),
+        Contender("duckdb_diff", "shuffled"),
+        "no slower than DuckDB's full join",
+        at_most(1),
+    ),
+    "diff-statistics": Figure(
+        "statistics of every column on both sides of the diff",
+        Contender("statistics", "changed"),
+        Contender("duckdb_statistics", "rewritten"),
+        "no slower than DuckDB's SUMMARIZE of both",
+        at_most(1),
     ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,8 @@ import tablever as tv
 from benchmarks import data
 
 APPENDED = 1_000  # rows of one append
+LARGE = 4  # times the rows
+COMMITS = 10
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,19 @@ def build(root: Path, size: Size, needed: Collection[str]) -> None:
     """Create the tables named, and what they are made from, below ``root``.
 
     ``ours`` and ``peer`` hold ``size.rows`` reviews in one commit, ``plain`` is ours without a key; ``ours-deleted``
-    lacks 1 % of them; ``-few`` and ``-many`` have that many appends more. ``-small`` is what a measured process warms
-    up on.
+    lacks 1 % of them; ``-few`` and ``-many`` have that many appends more.
+
+    The last commit of ``changed`` corrects ``size.changed`` scattered reviews of ours, that of ``large`` as many of
+    four times the rows, and the last ten of ``commits`` as many each. ``rewritten`` holds what ``changed`` does, both
+    versions written whole by deltalake, the second in the same order; in ``shuffled``, in another.
+
+    ``-small`` is what a measured process warms up on.
     """
-    rows, small = data.reviews(size.rows), data.reviews(1_000)
+    small = Size(rows=1_000, changed=10)
     for kind in sorted({name.partition("-")[0] for name in needed}):
         tell(f"create {kind}")
-        _create(kind, root / kind, rows)
-        _create(kind, root / f"{kind}-small", small)
+        _KINDS[kind](root / kind, size)
+        _KINDS[kind](root / f"{kind}-small", small)
     for kind in sorted({name.partition("-")[0] for name in needed if name.endswith(("-few", "-many"))}):
         tell(f"append to {kind}, {size.many:,} times")
         _append(kind, root, size)
@@ -59,11 +66,53 @@ def build(root: Path, size: Size, needed: Collection[str]) -> None:
         tv.delete(str(root / "ours-deleted"), keys=data.scattered(size.rows, size.rows // 100).to_frame())
 
 
-def _create(kind: str, path: Path, rows: pa.Table) -> None:
-    if kind == "peer":
-        deltalake.write_deltalake(str(path), rows)
-    else:
-        tv.create_table(str(path), rows, key="id" if kind == "ours" else None)
+def _ours(path: Path, size: Size) -> None:
+    tv.create_table(str(path), data.reviews(size.rows), key="id")
+
+
+def _plain(path: Path, size: Size) -> None:
+    tv.create_table(str(path), data.reviews(size.rows))
+
+
+def _peer(path: Path, size: Size) -> None:
+    deltalake.write_deltalake(str(path), data.reviews(size.rows))
+
+
+def _changed(path: Path, size: Size) -> None:
+    _ours(path, size)
+    tv.upsert(str(path), data.corrected(size.rows, size.changed))
+
+
+def _large(path: Path, size: Size) -> None:
+    _ours(path, size)
+    for start in range(size.rows, LARGE * size.rows, size.rows):
+        tv.append(str(path), data.reviews(size.rows, start=start))
+    tv.upsert(str(path), data.corrected(LARGE * size.rows, size.changed))
+
+
+def _commits(path: Path, size: Size) -> None:
+    _ours(path, size)
+    for seed in range(1, COMMITS + 1):
+        tv.upsert(str(path), data.corrected(size.rows, size.changed, seed=seed))
+
+
+def _rewritten(path: Path, size: Size, reorder: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> None:
+    _peer(path, size)
+    tv.set_key(str(path), "id")
+    new = data.with_corrections(data.reviews(size.rows), data.corrected(size.rows, size.changed))
+    deltalake.write_deltalake(str(path), reorder(new), mode="overwrite")
+
+
+_KINDS: dict[str, Callable[[Path, Size], None]] = {
+    "ours": _ours,
+    "plain": _plain,
+    "peer": _peer,
+    "changed": _changed,
+    "large": _large,
+    "commits": _commits,
+    "rewritten": _rewritten,
+    "shuffled": partial(_rewritten, reorder=data.shuffled),
+}
 
 
 def _append(kind: str, root: Path, size: Size) -> None:
@@ -81,6 +130,22 @@ def copy(table: Path, target: Path) -> None:
     shutil.copytree(table, target, copy_function=os.link)
 
 
-def files_of(table: Path) -> list[str]:
-    """The data files of a table's latest version, as an independent reader of its log sees them."""
-    return deltalake.DeltaTable(str(table)).file_uris()
+def files_of(table: Path, back: int = 0) -> list[str]:
+    """The data files of a table's version, as an independent reader of its log sees them.
+
+    Args:
+        back: how many versions before the latest.
+    """
+    found = deltalake.DeltaTable(str(table))
+    return (
+        found.file_uris() if not back else deltalake.DeltaTable(str(table), version=found.version() - back).file_uris()
+    )
+
+
+def forget(table: Path) -> None:
+    """Take a table's files out of the page cache, so that reading them is reading from the disk."""
+    for path in table.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 import tablever as tv
 from benchmarks import data
-from benchmarks.tables import APPENDED, Size, files_of
+from benchmarks.tables import APPENDED, COMMITS, Size, files_of, forget
 
 Call = Callable[[], object]
 Task = Callable[[Path, Size], Sequence[Call]]
@@ -124,10 +124,84 @@ def peer_open_middle(table: Path, size: Size) -> Sequence[Call]:
     return [lambda: deltalake.DeltaTable(str(table), version=size.many // 2)]
 
 
+def diff(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """tv.diff_versions: the latest version against the one before."""
+    return [lambda: _counts(tv.diff_versions(str(table), "latest~1", "latest"))]
+
+
+def diff_commits(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """tv.diff_versions over the last ten commits."""
+    return [lambda: _counts(tv.diff_versions(str(table), f"latest~{COMMITS}", "latest"))]
+
+
+def diff_cold(table: Path, size: Size) -> Sequence[Call]:
+    """As ``diff``, and nothing of the table in memory."""
+    forget(table)
+    return diff(table, size)
+
+
+def read_cold(table: Path, size: Size) -> Sequence[Call]:
+    """As ``read``, and nothing of the table in memory."""
+    forget(table)
+    return read(table, size)
+
+
+def _counts(found: tv.Diff) -> pa.Table:
+    rows = {"added": found.added, "removed": found.removed, "updated": found.updated}
+    return pa.table({name: [part.num_rows] for name, part in rows.items()})
+
+
+DIFF_SQL = """
+SELECT count(*) FILTER (a.id IS NULL) AS added, count(*) FILTER (b.id IS NULL) AS removed,
+    count(*) FILTER (a.id IS NOT NULL AND b.id IS NOT NULL) AS updated
+FROM read_parquet({}) AS a FULL JOIN read_parquet({}) AS b ON a.id = b.id
+WHERE a.id IS NULL OR b.id IS NULL OR {}
+"""
+
+
+def duckdb_diff(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """DuckDB: a full join of two versions' files by the key, every other column compared, null like null."""
+    before, after = files_of(table, 1), files_of(table)
+    differs = " OR ".join(f"a.{name} IS DISTINCT FROM b.{name}" for name in _compared(after))
+    sql = DIFF_SQL.format(repr(before), repr(after), differs)
+    return [lambda: duckdb.connect().sql(sql).to_arrow_table()]
+
+
+def polars_diff(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """Polars: the same full join, streaming."""
+    before, after = files_of(table, 1), files_of(table)
+    names = _compared(after)
+
+    def call() -> pa.Table:
+        came, went = pl.col("id").is_null(), pl.col("id_b").is_null()
+        differs = pl.any_horizontal([pl.col(name).ne_missing(pl.col(f"{name}_b")) for name in names])
+        joined = pl.scan_parquet(before).join(pl.scan_parquet(after), on="id", how="full", suffix="_b")
+        counts = [came.sum().alias("added"), went.sum().alias("removed"), (~came & ~went).sum().alias("updated")]
+        return joined.filter(came | went | differs).select(counts).collect(engine="streaming").to_arrow()
+
+    return [call]
+
+
+def _compared(files: list[str]) -> list[str]:
+    return [name for name in pl.read_parquet_schema(files[0]) if name != "id"]
+
+
+def statistics(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """Diff.statistics: every column on both sides."""
+    return [lambda: tv.diff_versions(str(table), "latest~1", "latest").statistics]
+
+
+def duckdb_statistics(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """DuckDB's SUMMARIZE of both versions' files."""
+    sides = [f"SUMMARIZE SELECT * FROM read_parquet({files_of(table, back)!r})" for back in (1, 0)]
+    return [lambda: [duckdb.connect().sql(side).to_arrow_table() for side in sides]]
+
+
 TASKS: dict[str, Task] = {
     task.__name__: task
     for task in (
         upsert, merge, delete, delete_where, peer_delete, append, peer_append, read, peer_read, read_column,
-        peer_read_column, aggregate, peer_aggregate, open_middle, peer_open_middle,
+        peer_read_column, aggregate, peer_aggregate, open_middle, peer_open_middle, diff, diff_commits, diff_cold,
+        read_cold, duckdb_diff, polars_diff, statistics, duckdb_statistics,
     )
 }  # fmt: skip

@@ -6,9 +6,13 @@ From the edges inwards; imports run down this list only:
     table                           Table, create_table, open_table
     sql, session, results           query, connect: AT (VERSION => …), table_versions, table_changes
     needed, catalog, statements     which files, tables and pieces of text a statement is about
+    diff                            what changed between two versions; patches, audits
+    report                          a diff as text, JSON, Markdown, HTML; opens nothing
+    drift                           how far a column's values moved; chance
     changefeed                      the change rows of commits
     write                           append, upsert, update, delete, overwrite
     undo                            restore, revert
+    replay_changes                  changes of one version onto another head
     settings                        set_key, set_not_null, add_constraint
     creation                        a new table
     versions                        list_versions, resolve_version
@@ -27,6 +31,8 @@ From the edges inwards; imports run down this list only:
     incoming, records, inference    rows in, from Arrow and from Python values
     fitting, conversion, columns    rows into a table's types, nothing lost
     delta, schema, arrow_types      the Delta protocol and its types as values
+    findings, measures              what a comparison found; the number that stands for a value
+    json_values, texts              values as JSON, as text on a screen
     changes, rows, refs             the algebra of changes; equality; what a ref means
     model, errors                   words
 
@@ -42,6 +48,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tablever import errors as errors
+    from tablever.diff.audits import Audit as Audit
+    from tablever.diff.audits import audit as audit
+    from tablever.diff.patches import apply_patch as apply_patch
+    from tablever.diff.patches import write_patch as write_patch
+    from tablever.diff.value import Diff as Diff
+    from tablever.diff.value import diff_rows as diff_rows
+    from tablever.diff.value import diff_tables as diff_tables
+    from tablever.diff.value import diff_versions as diff_versions
+    from tablever.diff.value import version_changes as version_changes
+    from tablever.findings import Plan as Plan
     from tablever.model import Version as Version
     from tablever.read import iter_batches as iter_batches
     from tablever.read import read_version as read_version
@@ -65,13 +81,21 @@ if TYPE_CHECKING:
     from tablever.write import upsert as upsert
 
 _HOMES = {
+    "Audit": "diff.audits",
+    "Diff": "diff.value",
+    "Plan": "findings",
     "Table": "table",
     "Version": "model",
     "add_constraint": "settings",
     "append": "write",
+    "apply_patch": "diff.patches",
+    "audit": "diff.audits",
     "connect": "sql",
     "create_table": "table",
     "delete": "write",
+    "diff_rows": "diff.value",
+    "diff_tables": "diff.value",
+    "diff_versions": "diff.value",
     "iter_batches": "read",
     "list_versions": "versions",
     "open_table": "table",
@@ -86,6 +110,8 @@ _HOMES = {
     "set_not_null": "settings",
     "update": "write",
     "upsert": "write",
+    "version_changes": "diff.value",
+    "write_patch": "diff.patches",
 }
 
 __all__ = ["__version__", "errors", *_HOMES]  # noqa: PLE0604 - the keys are strings

@@ -93,5 +93,6 @@ def shared_key(first: Snapshot, second: Snapshot) -> tuple[str, ...]:
 
 
 def _widened(frame: pl.DataFrame, other: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
-    missing = [pl.lit(None, dtype=other.schema[name]).alias(name) for name in columns if name not in frame.columns]
+    # No literals: a null of a map has no type that Polars 2.1 keeps.
+    missing = [other[name].clear(frame.height) for name in columns if name not in frame.columns]
     return frame.with_columns(missing).select(columns)

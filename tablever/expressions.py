@@ -63,7 +63,9 @@ _HARMLESS_FUNCTIONS = frozenset(
         "read_ndjson",
         "read_parquet",
         "repeat",
+        "table_cells",
         "table_changes",
+        "table_diff",
         "table_versions",
         "unnest",
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tablever.scan import Positions, Scan, ScanFile, missing_file
 ROW = "__tv_row"
 _KEEP = "__tv_keep"
 BATCH_ROWS = 1 << 19  # fewer cost narrow reads time, more cost wide ones memory
+SCATTERED = 0.01  # of a file's rows: fewer are looked for, more are what a mask leaves
 
 
 def to_frame(rows: pa.Table) -> pl.DataFrame:
@@ -96,11 +98,38 @@ def batches(scan: Scan, columns: Sequence[str], batch_size: int = BATCH_ROWS) ->
                     yield from _batches_of_run(scan, index, [file], list(columns), batch_size)
 
 
-def _batches_of_run(
-    scan: Scan, first: int, files: list[ScanFile], columns: list[str], batch_size: int
+def batches_at(
+    scan: Scan, positions: Sequence[Positions | None], columns: Sequence[str], batch_size: int = BATCH_ROWS
 ) -> Iterator[pl.DataFrame]:
+    """Some rows of a scan's files, in turn: those at each file's positions (ascending, live), or where None all live.
+
+    Whole files come first. Errors as ``batches``.
+    """
+    whole = tuple(file for file, chosen in zip(scan.files, positions, strict=True) if chosen is None)
+    yield from batches(replace(scan, files=whole), columns, batch_size)
+    for file, chosen in zip(scan.files, positions, strict=True):
+        if chosen is None or not len(chosen):
+            continue
+        one = replace(scan, files=(file,))
+        if len(chosen) < file.rows * SCATTERED:
+            yield numbered(one, columns, pl.col(ROW).is_in(pl.Series(chosen).implode())).drop(ROW)
+        else:
+            others = np.setdiff1d(np.arange(file.rows), chosen, assume_unique=True)
+            with _errors_of(one):
+                yield from _batches_of_run(one, 0, [file], list(columns), batch_size, without=others)
+
+
+def _batches_of_run(
+    scan: Scan,
+    first: int,
+    files: list[ScanFile],
+    columns: list[str],
+    batch_size: int,
+    without: Positions | None = None,
+) -> Iterator[pl.DataFrame]:
+    """Rows of neighbours but the deleted ones, or those at other positions."""
     stored = [name for name in columns if name not in scan.partition_columns]
-    values, deleted = _partition_values(scan, columns), _deleted(files)
+    values, deleted = _partition_values(scan, columns), _deleted(files) if without is None else without
     first_row, rows, read = int(scan.offsets[first]), sum(file.rows for file in files), 0
     decoded: Iterable[pl.DataFrame]
     if stored:

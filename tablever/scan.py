@@ -20,7 +20,7 @@ from tablever.decode import decode_file
 from tablever.delta import partitions, vectors
 from tablever.delta.actions import decode_path
 from tablever.errors import CorruptionError, VersionVacuumedError
-from tablever.layout import fingerprint, is_plain, physical_name, table_schema
+from tablever.layout import fingerprint, is_plain, mapping_mode, physical_name, table_schema
 from tablever.log import Log
 from tablever.model import ChangeFile, DataFile, DeletionVector, Metadata, Snapshot
 from tablever.schema import extend_delta
@@ -134,7 +134,8 @@ def _scan_file(log: Log, snapshot: Snapshot, file: DataFile) -> ScanFile:
     location = locate(log.storage, file.path)
     _check_size(log, snapshot, file, location)
     ours = (file.tags or {}).get(SCHEMA_TAG)
-    if ours is not None and file.physical_rows is not None and ours == fingerprint(snapshot.metadata):
+    unmapped = mapping_mode(snapshot.metadata) == "none"  # another tool may map our columns: to others of their names
+    if unmapped and ours is not None and file.physical_rows is not None and ours == fingerprint(snapshot.metadata):
         return ScanFile(log.storage, snapshot.metadata, file, location, file.physical_rows, not _globs(location))
     footer = read_footer(location, file.size)
     plain = not _globs(location) and is_plain(footer, snapshot.metadata)

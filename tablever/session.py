@@ -13,16 +13,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
 
 from tablever import engine, statements
 from tablever.catalog import Catalog, table_above
 from tablever.changefeed import change_rows
 from tablever.delta import replay
-from tablever.errors import QueryError
+from tablever.errors import InvalidKeyError, QueryError
 from tablever.expressions import lists_tables, only_selects, refuse_outside, walk
 from tablever.log import Log
 from tablever.model import DataFile, Snapshot
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 MOST_VIEWS = 256
 _view_names = count()
+_NAMED = re.compile(r"\s*\w+\s*(?::=|=>)")
 
 _WRITE_HINTS = {
     "INSERT": "tablever append or upsert adds rows",
@@ -282,12 +285,12 @@ class Session:
             return log.snapshot(log.resolve(value))
         return log.snapshot(log.resolve(_moment(value, text)))
 
-    def _constant(self, text: str, what: str) -> int | str | datetime:
+    def _constant(self, text: str, what: str, hint: str = "AT (VERSION => 3)") -> int | str | datetime:
         """The value of a constant expression: a number, a text, or an instant."""
         with engine.cursor() as connection, engine.query_errors(what):
             tree = engine.parse(connection, f"SELECT ({text}\n)")
             if tree["error"] or any("column_names" in node for node in walk(tree)):
-                raise QueryError(f"{what}: only a constant can stand there", hint="AT (VERSION => 3)")
+                raise QueryError(f"{what}: only a constant can stand there", hint=hint)
             chosen = tree["statements"][0]["node"]["select_list"]
             refuse_outside({"children": chosen}, what)
             asked = f"SELECT typeof(v), CAST(v AS VARCHAR) FROM (SELECT ({text}\n) AS v)"
@@ -312,31 +315,26 @@ class Session:
         log = self._catalog.find((str(arguments[0]),)) or self._catalog.find(str(arguments[0]).split("."))
         if log is None:
             raise self._catalog.unknown(str(arguments[0]))
-        if call.name == "table_versions":
-            rows = versions_table(log.versions())
-        else:
-            first, last = (log.resolve(argument) for argument in arguments[1:])
-            if first > last:
-                raise QueryError(
-                    f"{call.name}({text}): version {first} comes after {last}", hint="give the earlier version first"
-                )
-            rows = change_rows(log, first, last)
-        self._connection.register("__tv_staged", rows)
+        numbers = [log.resolve(argument) for argument in arguments[1:]]
+        self._connection.register("__tv_staged", _rows_of(call.name, log, numbers, f"{call.name}({text})"))
         name = engine.keep(self._connection, "SELECT * FROM __tv_staged")
         self._connection.unregister("__tv_staged")
         self._rows.append(name)
         return name if call.alias else f"{name} AS {call.name}"
 
     def _arguments(self, text: str, function: str) -> list[int | str | datetime]:
-        wanted = {"table_versions": ("table",), "table_changes": ("table", "first", "last")}[function]
+        wanted = statements.FUNCTIONS[function]
         what = f"{function}({text})"
         with engine.cursor() as connection:
             tree = engine.parse(connection, f"SELECT {text}" if text.strip() else "SELECT 0")
         items = [] if tree["error"] or not text.strip() else tree["statements"][0]["node"]["select_list"]
-        if len(items) != len(wanted):
-            raise QueryError(f"{what}: it takes {len(wanted)} arguments", hint=f"{function}({', '.join(wanted)})")
         pieces = _split_arguments(self._tokens(text.encode(errors="surrogatepass")), text)
-        return [self._constant(piece, what) for piece in pieces]
+        hint = _typed(function, pieces[0])
+        if len(items) != len(wanted):
+            raise QueryError(f"{what}: it takes {len(wanted)} arguments", hint=hint)
+        if any(_NAMED.match(piece) for piece in pieces):
+            raise QueryError(f"{what}: its arguments have no names", hint=hint)
+        return [self._constant(piece, what, hint) for piece in pieces]
 
     def _view(self, log: Log, snapshot: Snapshot, files: Sequence[DataFile], *, keeps: bool) -> str:
         """The name of a view of a version, or of some of its files."""
@@ -404,6 +402,33 @@ class Session:
                 self._make_head((name,), log, statement)
 
 
+def _rows_of(function: str, log: Log, numbers: Sequence[int], what: str) -> pa.Table | pa.RecordBatchReader:
+    """The rows of one of our table functions: small ones whole, changes as a stream."""
+    if function == "table_versions":
+        return versions_table(log.versions())
+    a, b = numbers
+    if function != "table_changes":
+        from tablever.diff.value import diff_versions
+
+        found = diff_versions(log, a, b)
+        if function == "table_cells" and not found.key:
+            raise InvalidKeyError(
+                f"{what}: versions {a} and {b} are compared without a key, so there are no changed cells",
+                hint=f"set_key(table, 'column') gives it one; {what.replace(function, 'table_diff', 1)} "
+                "has the rows that differ",
+            )
+        return _begun(found.changes() if function == "table_diff" else found.batches("cells"))
+    if a > b:
+        raise QueryError(f"{what}: version {a} comes after {b}", hint="give the earlier version first")
+    return change_rows(log, a, b)
+
+
+def _begun(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """A stream whose first batch is there, so that what it raises is raised here and not by DuckDB's reader."""
+    first = next(iter(rows), None)
+    return pa.RecordBatchReader.from_batches(rows.schema, chain([] if first is None else [first], rows))
+
+
 def _refuse_setting(tokens: Sequence[Token]) -> None:
     setting = statements.changed_setting(tokens)
     if setting in _REFUSED_SETTINGS:
@@ -432,6 +457,13 @@ def _moved(reference: Reference, by: int) -> Reference:
         reference.node,
         reference.bare,
     )
+
+
+def _typed(function: str, first: str) -> str:
+    """How a table function is called, with the table that its first argument seems to mean."""
+    name = _NAMED.sub("", first).strip().strip("'\"") or "table"
+    values = [engine.literal(name), "0", "1"][: len(statements.FUNCTIONS[function])]
+    return f"{function}({', '.join(values)})"
 
 
 def _split_arguments(tokens: Sequence[Token], text: str) -> list[str]:

@@ -20,7 +20,8 @@ def query(sql: str, *, root: str | os.PathLike[str] = ".", tables: Mapping[str, 
     Args:
         sql: DuckDB's SQL, one or several statements. Every table below ``root`` is a relation, nested ones as
             ``"a/b"`` or ``a.b``; ``t AT (VERSION => ref)`` and ``t AT (TIMESTAMP => …)`` read a version of it.
-            ``table_versions('t')`` is the log, ``table_changes('t', a, b)`` the change rows of commits a to b.
+            ``table_versions('t')`` is the log, ``table_changes('t', a, b)`` the change rows of commits a to b,
+            ``table_diff('t', a, b)`` what differs between two versions, ``table_cells('t', a, b)`` cell by cell.
         root: the folder that holds the tables.
         tables: tables by the names that the SQL gives them.
 

@@ -12,7 +12,12 @@ from typing import Any
 
 Tree = Mapping[str, Any]
 
-FUNCTIONS = ("table_versions", "table_changes")
+FUNCTIONS: Mapping[str, tuple[str, ...]] = {  # our table functions, and what they are asked with
+    "table_versions": ("table",),
+    "table_changes": ("table", "first", "last"),
+    "table_diff": ("table", "a", "b"),
+    "table_cells": ("table", "a", "b"),
+}
 _NOWHERE = 2**64 - 1
 _JOINS = frozenset({"INNER", "LEFT", "RIGHT", "OUTER", "FULL"})
 _FILTERS = frozenset({"SEMI", "ANTI"})

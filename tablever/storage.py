@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self, cast
 from urllib.parse import unquote, urlsplit
 
 from tablever.errors import StorageError, TableNotFoundError, UnsupportedFeatureError
@@ -236,6 +236,30 @@ class DurableFile:
         if synced:
             with storage_errors(f"write '{self.path}'"):
                 sync_folder(self.path.parent)
+
+
+@contextmanager
+def whole_file(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file anywhere that takes its name when its ``with`` block ends: one that fails leaves what was there.
+
+    Raises:
+        StorageError: there is no such folder, a folder has the name, or the disk refuses.
+    """
+    path = Path(name)
+    parent = path.absolute().parent
+    if path.is_dir():
+        raise StorageError(f"cannot write '{path}': it is a folder", hint="give a file's name", file=str(path))
+    if not parent.is_dir():
+        raise StorageError(f"cannot write '{path}': there is no folder '{parent}'", file=str(path))
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with DurableFile(temporary) as file:
+            yield cast(BinaryIO, file)  # as much of one as writers ask for
+        with storage_errors(f"write '{path}'"):
+            temporary.replace(path)
+            sync_folder(parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:

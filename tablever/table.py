@@ -20,6 +20,10 @@ from tablever.refs import Ref
 if TYPE_CHECKING:
     import polars as pl
 
+    from tablever.diff.audits import Audit
+    from tablever.diff.sides import Tolerance
+    from tablever.diff.value import Diff
+
 
 @dataclass(frozen=True)
 class Table:
@@ -130,6 +134,57 @@ class Table:
     ) -> Iterator[pa.RecordBatch]:
         """See ``tablever.iter_batches``."""
         return read.iter_batches(self, ref, batch_size=batch_size, columns=columns, where=where)
+
+    def diff(
+        self,
+        a: Ref,
+        b: Ref,
+        *,
+        key: str | Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        tolerance: Tolerance | None = None,
+    ) -> Diff:
+        """See ``tablever.diff_versions``."""
+        from tablever.diff import value
+
+        return value.diff_versions(self, a, b, key=key, columns=columns, exclude=exclude, tolerance=tolerance)
+
+    def diff_rows(
+        self,
+        rows: Rows,
+        *,
+        ref: Ref = "latest",
+        key: str | Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        tolerance: Tolerance | None = None,
+        evolve: bool = False,
+    ) -> Diff:
+        """See ``tablever.diff_rows``."""
+        from tablever.diff import value
+
+        return value.diff_rows(
+            self, rows, ref=ref, key=key, columns=columns, exclude=exclude, tolerance=tolerance, evolve=evolve
+        )
+
+    def changes(self, ref: Ref = "latest") -> Diff:
+        """See ``tablever.version_changes``."""
+        from tablever.diff import value
+
+        return value.version_changes(self, ref)
+
+    def audit(self) -> Audit:
+        """See ``tablever.audit``."""
+        from tablever.diff import audits
+
+        return audits.audit(self)
+
+    def apply(self, file: str | os.PathLike[str], **options: Unpack[CommitOptions]) -> Version | None:
+        """See ``tablever.apply_patch``."""
+        from tablever.diff import patches
+
+        return patches.apply_patch(self, file, **options)
 
 
 def create_table(

@@ -60,7 +60,7 @@ def append(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
     source = to_table(rows, schema=table_schema(log.head().metadata))
 
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
-        incoming, metadata = _incoming(log, head, source, evolve)
+        incoming, metadata = fit_rows(log, head, source, evolve)
         if not incoming.num_rows and metadata is None:
             return None
         settings = metadata or head.metadata
@@ -96,7 +96,7 @@ def upsert(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
 
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
         key = merge.require_key(log, head, "upsert")
-        incoming, metadata = _incoming(log, head, source, evolve)
+        incoming, metadata = fit_rows(log, head, source, evolve)
         keys = to_frame(incoming.select(key))
         scan = merge.candidates(log, head, keys)
         went = find_keys(scan, keys, scan.schema.names)
@@ -141,7 +141,7 @@ def overwrite(
         if replace_schema:
             incoming, metadata = _replacing(log, head, source)
         else:
-            incoming, metadata = _incoming(log, head, source, evolve)
+            incoming, metadata = fit_rows(log, head, source, evolve)
         key = head.metadata.key
         scan = open_scan(log, head)
         if key and not replace_schema:
@@ -327,7 +327,7 @@ def _commit_net(
     return replace(proposal, protocol=protocol_for(head, metadata))
 
 
-def _incoming(log: Log, head: Snapshot, source: pa.Table, evolve: bool) -> tuple[pa.Table, Metadata | None]:
+def fit_rows(log: Log, head: Snapshot, source: pa.Table, evolve: bool) -> tuple[pa.Table, Metadata | None]:
     """The rows in the table's columns and types, checked; and the settings with the columns they add, if any."""
     target = table_schema(head.metadata)
     metadata = None

@@ -22,8 +22,11 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 DEPENDENCIES = {canonicalize_name(r.name): r for r in map(Requirement, PROJECT["dependencies"])}
+EXTRA = {canonicalize_name(r.name): r for r in map(Requirement, PROJECT["optional-dependencies"]["report"])}
 DEVELOPMENT = {
-    canonicalize_name(r.name): r for r in map(Requirement, PROJECT["optional-dependencies"]["dev"]) if r.name
+    canonicalize_name(r.name): r
+    for r in map(Requirement, PROJECT["optional-dependencies"]["dev"])
+    if canonicalize_name(r.name) != canonicalize_name(PROJECT["name"])
 }
 PINS = [Requirement(line) for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines() if line[:1] != "#"]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -53,16 +56,16 @@ def imported_distributions() -> frozenset[str]:
 
 def test_dependencies_are_exactly_what_is_imported() -> None:
     """The package imports nothing that it does not declare, and declares nothing that it does not import."""
-    assert imported_distributions() == set(DEPENDENCIES)
+    assert imported_distributions() == set(DEPENDENCIES) | set(EXTRA)
 
 
 def test_every_dependency_is_explained() -> None:
     """docs/explanation/dependencies.md has a section for each dependency."""
     page = (ROOT / "docs" / "explanation" / "dependencies.md").read_text("utf-8")
-    assert set(re.findall(r"^### (\S+)", page, re.MULTILINE)) == set(DEPENDENCIES)
+    assert set(re.findall(r"^### (\S+)", page, re.MULTILINE)) == set(DEPENDENCIES) | set(EXTRA)
 
 
-@pytest.mark.parametrize("requirement", [*DEPENDENCIES.values(), *DEVELOPMENT.values()], ids=str)
+@pytest.mark.parametrize("requirement", [*DEPENDENCIES.values(), *EXTRA.values(), *DEVELOPMENT.values()], ids=str)
 def test_pins_are_within_the_bounds(requirement: Requirement) -> None:
     """Each declared dependency is pinned in the lock, to versions that its bounds allow."""
     pins = [pin for pin in PINS if canonicalize_name(pin.name) == canonicalize_name(requirement.name)]
@@ -99,12 +102,14 @@ def test_console_script() -> None:
 
 
 def test_package_data() -> None:
-    """The package brings its type marker and the demo's data with their attribution."""
+    """The package brings its type marker, the demo's data with their attribution, and the report's templates."""
     package = files("tablever")
     assert package.joinpath("py.typed").is_file()
     names = {entry.name for entry in package.joinpath("demo").iterdir()}
     assert "ATTRIBUTION.md" in names
     assert any(name.endswith(".parquet") for name in names)
+    templates = {entry.name for entry in package.joinpath("report", "templates").iterdir()}
+    assert {"diff.html.j2", "diff.css", "diff.js"} <= templates
 
 
 def test_readme_has_two_commands() -> None:

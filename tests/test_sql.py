@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 
 import tablever as tv
 from tablever import engine, statements
-from tablever.errors import CorruptionError, QueryError, RefError, TableNotFoundError, VersionNotFoundError
+from tablever.errors import (
+    CorruptionError,
+    InvalidKeyError,
+    QueryError,
+    RefError,
+    TableNotFoundError,
+    VersionNotFoundError,
+    VersionVacuumedError,
+)
 from tablever.session import Session
 from tablever.sql import connect
 
@@ -232,6 +240,22 @@ def test_versioned_tables_are_read_only(root: Path, statement: str) -> None:
         ("SELECT * FROM table_changes('orders', 1)", QueryError, "it takes 3 arguments", None),
         ("SELECT * FROM table_changes('orders', 2, 1)", QueryError, "version 2 comes after 1", None),
         ("SELECT * FROM table_changes('orders', 0, 42)", VersionNotFoundError, "42", None),
+        ("SELECT * FROM table_diff('orders', 1)", QueryError, "it takes 3 arguments", "table_diff('orders', 0, 1)"),
+        ("SELECT * FROM table_diff(orders, 0, 1)", QueryError, "only a constant", "table_diff('orders', 0, 1)"),
+        ('FROM table_diff("shop/Items", 0, 1)', QueryError, "only a constant", "table_diff('shop/Items', 0, 1)"),
+        ("FROM table_cells('orders', a := 0, b := 1)", QueryError, "table_cells", "table_cells('orders', 0, 1)"),
+        ("FROM table_diff('orders', 0, b => 1)", QueryError, "table_diff", "table_diff('orders', 0, 1)"),
+        ("FROM table_versions(orders)", QueryError, "only a constant", "table_versions('orders')"),
+        ("FROM table_diff()", QueryError, "it takes 3 arguments", "table_diff('table', 0, 1)"),
+        ("SELECT * FROM table_diff('nope', 0, 1)", QueryError, "no table 'nope'", None),
+        ("SELECT * FROM table_cells('orders', 0, 42)", VersionNotFoundError, "42", None),
+        ("SELECT * FROM table_cells('Items', 0, 0)", QueryError, "no table 'Items'", None),
+        (
+            "SELECT * FROM table_cells('shop/Items', 0, 0)",
+            InvalidKeyError,
+            "without a key",
+            "set_key(table, 'column') gives it one; table_diff('shop/Items', 0, 0) has the rows that differ",
+        ),
         ("SELECT CAST('x' AS INTEGER) FROM orders", QueryError, "Could not convert", None),
         ("SELECT * FROM '../orders'", QueryError, "", None),
         ("SELECT * FROM _delta_log", QueryError, "no table", None),
@@ -336,6 +360,72 @@ def test_the_log_and_the_changes_are_relations(root: Path) -> None:
     assert tv.query(sql, root=root)["_commit_version"].to_pylist() == [2, 3, 3, 1, 3, 3]
     joined = "SELECT c.id FROM orders o JOIN table_changes('orders', 2, 2) AS c ON o.price < c.price GROUP BY ALL"
     assert tv.query(joined, root=root)["id"].to_pylist() == [2]
+
+
+CHANGES = [
+    {"id": 2, "price": 20, "_change_type": "delete"},
+    {"id": 5, "price": 50, "_change_type": "update_preimage"},
+    {"id": 5, "price": 51, "_change_type": "update_postimage"},
+    {"id": 6, "price": 61, "_change_type": "insert"},
+]
+
+
+def by_id(rows: pa.Table) -> list[dict[str, Any]]:
+    return sorted(rows.to_pylist(), key=lambda row: row["id"])
+
+
+def test_the_net_changes_are_a_relation(root: Path) -> None:
+    """table_diff gives what differs between two versions, in either order: images of a row one after the other."""
+    assert by_id(tv.query("FROM table_diff('orders', 0, 'latest')", root=root)) == CHANGES
+    back = by_id(tv.query("FROM table_diff('orders', 3, 0)", root=root))
+    assert [(row["id"], row["_change_type"]) for row in back] == [
+        (2, "insert"),
+        (5, "update_preimage"),
+        (5, "update_postimage"),
+        (6, "delete"),
+    ]
+    assert [row["price"] for row in back] == [20, 51, 50, 61]
+    counted = "SELECT _change_type, count(*) AS n FROM table_diff('orders', 0, 3) d JOIN orders o USING (id) GROUP BY 1"
+    found = tv.query(counted, root=root).to_pylist()
+    assert {row["_change_type"]: row["n"] for row in found} == {
+        "update_preimage": 1,
+        "update_postimage": 1,
+        "insert": 1,
+    }
+
+
+def test_no_change_is_an_empty_relation(root: Path) -> None:
+    """Versions that are alike give no row, in the columns that there would be."""
+    empty = tv.query("FROM table_diff('orders', 2, 2)", root=root)
+    assert (empty.num_rows, empty.column_names) == (0, ["id", "price", "_change_type"])
+    empty = tv.query("FROM table_cells('orders', 2, 2)", root=root)
+    assert (empty.num_rows, empty.column_names) == (0, ["id", "column", "old", "new"])
+
+
+def test_changed_cells_are_a_relation(root: Path) -> None:
+    """table_cells gives each changed cell with its key and both values as text."""
+    cells = tv.query("SELECT id, \"column\", old, new FROM table_cells('orders', 0, 3)", root=root)
+    assert cells.to_pylist() == [{"id": 5, "column": "price", "old": "50", "new": "51"}]
+    tv.create_table(root / "odd", [{"column": 1, "new": "a", "x": 1.0}], key=["column", "new"])
+    tv.upsert(root / "odd", [{"column": 1, "new": "a", "x": None}])
+    odd = tv.query("FROM table_cells('odd', 0, 1)", root=root)
+    assert odd.to_pylist() == [{"column": 1, "new": "a", "_column": "x", "old": "1.0", "_new": None}]
+
+
+def test_changes_stream_into_the_database(root: Path) -> None:
+    """Many changed rows come batch by batch, all of them."""
+    table = tv.create_table(root / "many", pa.table({"id": range(200_000), "x": [0] * 200_000}), key="id")
+    tv.update(table, {"x": "1"}, where="id % 2 = 0")
+    counted = "SELECT count(*) AS n, sum(x) AS s FROM table_diff('many', 0, 1)"
+    assert tv.query(counted, root=root).to_pylist() == [{"n": 200_000, "s": 100_000}]
+
+
+def test_changes_that_cannot_be_read_say_so(root: Path) -> None:
+    """What the diff raises is raised as it is, and not as an error of DuckDB."""
+    for file in [*(root / "orders").rglob("part-*"), *(root / "orders").rglob("cdc-*")]:
+        file.unlink()
+    with pytest.raises(VersionVacuumedError):
+        tv.query("FROM table_diff('orders', 0, 3)", root=root)
 
 
 def files_read(session: Session, sql: str) -> int:

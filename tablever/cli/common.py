@@ -14,9 +14,10 @@ import click
 
 import tablever as tv
 from tablever.cli.inputs import FORMATS
-from tablever.cli.output import changes_text, plural, print_json, safe, version_json
+from tablever.cli.output import print_json
 from tablever.cli.target import as_ref, split_target
 from tablever.errors import TableverError
+from tablever.texts import changes_text, plural, safe
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 Write = Callable[["CommitOptions"], "Version | None"]
+
+TARGET_HELP = "TABLE may carry a version: data/reviews@3, @-2, @v2.0, @2026-11-01T12:00:00Z."
 
 as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON, errors too.")
 evolve = click.option("--evolve", is_flag=True, help="Add columns that the table lacks; earlier rows have nulls there.")
@@ -46,8 +49,14 @@ class RefCommand(click.Command):
     """A command one of whose arguments is a ref, which may begin with a minus."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take ``-1`` for a ref, not for an option."""
-        return super().parse_args(ctx, [as_ref(argument) for argument in args])
+        """Take ``-1`` for a ref, not for an option; where it is the value of one, it stays what it is."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        valued = {name for option in options if not (option.is_flag or option.count) for name in option.opts}
+        taken, is_value = [], False
+        for argument in args:
+            taken.append(argument if is_value else as_ref(argument))
+            is_value = not is_value and argument in valued
+        return super().parse_args(ctx, taken)
 
 
 @dataclass(frozen=True)
@@ -254,6 +263,8 @@ def run_write(table: str, write: Write, options: Mapping[str, Any]) -> None:
             raise InterruptedWriteError(_after_interrupt(table, before)) from None
         raise
     if options["json_output"]:
+        from tablever.json_values import version_json
+
         print_json("commit", {"table": table, "version": version_json(version) if version else None})
     elif version is None:
         click.echo(f"nothing to change: '{safe(table)}' stays at version {before}")

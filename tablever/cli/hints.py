@@ -16,6 +16,10 @@ _IN_PYTHON = (
     (r"\breplace_schema=True", "--replace-schema"),
     (r"\bevolve=True", "--evolve"),
     (r"^replace_schema\b", "--replace-schema"),
+    (r"\bkey=\[\]", "--key ''"),
+    (r"\b(columns|by)=\[['\"](\w+)['\"]\]", r"--\1 \2"),
+    (r"\b(key|columns|exclude)=(?!\w)", r"--\1"),
+    (r"tolerance={'score': 1e-6} or {'score': \(1e-6, 1e-3\)}", "--tolerance score=1e-6,1e-3"),
 )
 
 

@@ -17,10 +17,11 @@ import click
 
 import tablever as tv
 from tablever import errors
-from tablever.cli import read_commands, write_commands
+from tablever.cli import diff_commands, read_commands, write_commands
 from tablever.cli.common import InterruptedWriteError, example, was_interrupted
 from tablever.cli.hints import in_shell
-from tablever.cli.output import print_error, print_failure, print_failure_json, safe
+from tablever.cli.output import print_error, print_failure, print_failure_json
+from tablever.texts import safe
 
 USAGE = 2
 INTERRUPTED = 130
@@ -37,8 +38,9 @@ EXIT_CODES: dict[type[errors.TableverError], int] = {
 }
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 END = """\b
-Exit codes: 0 done, 2 usage, 3 not found, 4 exists already, 5 invalid input
-or unsupported, 6 conflict, 7 storage or corruption.
+Exit codes: 0 done, 1 different (diff --exit-code and --fail-on), 2 usage,
+3 not found, 4 exists already, 5 invalid input or unsupported, 6 conflict,
+7 storage or corruption.
 
 \b
 Start here:
@@ -83,11 +85,13 @@ for command in (
     write_commands.overwrite,
     write_commands.restore,
     write_commands.revert,
+    diff_commands.apply,
     write_commands.set_key,
     write_commands.set_not_null,
     write_commands.add_constraint,
     read_commands.log,
-    read_commands.show,
+    diff_commands.show,
+    diff_commands.diff,
     read_commands.schema,
     read_commands.read,
     read_commands.sql,

@@ -12,10 +12,11 @@ import click
 import tablever as tv
 from tablever.cli.hints import in_shell
 from tablever.cli.interruptible import run_interruptibly
-from tablever.cli.output import print_failure, safe
+from tablever.cli.output import print_failure
 from tablever.cli.rows_out import SCREEN_ROWS, print_table
 from tablever.cli.sql_text import gives_rows
 from tablever.errors import TableverError
+from tablever.texts import safe
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -29,6 +30,7 @@ A statement of DuckDB's SQL ends with ;
   SELECT * FROM reviews AT (VERSION => 3);        another: a number, 'latest~1', a time
   SELECT * FROM table_versions('reviews');        the log
   SELECT * FROM table_changes('reviews', 3, 5);   the rows that versions 3 to 5 changed
+  SELECT * FROM table_diff('reviews', 3, 5);      what differs between versions 3 and 5
 .tables  the tables    .help  this    .exit  leave (or Ctrl-D)"""
 
 

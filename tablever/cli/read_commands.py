@@ -1,4 +1,4 @@
-"""The commands that ask: log, show, schema, read, sql."""
+"""The commands that ask: log, schema, read, sql."""
 
 from __future__ import annotations
 
@@ -12,29 +12,16 @@ import click
 
 import tablever as tv
 from tablever.cli import common
-from tablever.cli.common import example
+from tablever.cli.common import TARGET_HELP, example
 from tablever.cli.inputs import FORMATS, format_of
-from tablever.cli.output import (
-    cell,
-    changes_text,
-    count,
-    plural,
-    print_json,
-    safe,
-    table_lines,
-    terminal_width,
-    time_text,
-    version_json,
-)
+from tablever.cli.output import print_json, terminal_width
 from tablever.cli.target import split_target
+from tablever.texts import changes_text, count, plural, safe, table_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from tablever.model import Version
-
-TARGET_HELP = "TABLE may carry a version: data/reviews@3, @-2, @v2.0, @2026-11-01T12:00:00Z."
-
 
 WIDE_ENOUGH_FOR_LOG = 130
 
@@ -67,6 +54,8 @@ def log(table: str, limit: int | None, json_output: bool) -> None:
     versions = tv.list_versions(table)[::-1]
     shown = versions[:limit]
     if json_output:
+        from tablever.json_values import version_json
+
         print_json("log", {"table": table, "versions": [version_json(version) for version in shown]})
         return
     for line in _log_lines(shown, terminal_width()):
@@ -105,44 +94,13 @@ def _log_row(version: Version) -> list[str]:
 
 
 @click.command(
-    short_help="Show one version whole.", epilog=example("tablever show data/reviews@latest~1", note=TARGET_HELP)
-)
-@click.argument("table", metavar="TABLE[@REF]")
-@common.as_json
-def show(table: str, json_output: bool) -> None:
-    """Show everything that is recorded of one version of TABLE; the latest by default."""
-    uri, ref = split_target(table)
-    version = tv.resolve_version(uri, ref)
-    if json_output:
-        print_json("version", {"table": uri, "version": version_json(version)})
-        return
-    file_time = "  (the log file's own: the entry carries none)" if version.timestamp_from_file else ""
-    facts = {
-        "version": str(version.number),
-        "time": time_text(version.timestamp) + file_time,
-        "operation": version.operation,
-        "author": version.author,
-        "message": version.message,
-        "changes": changes_text(version) or None,
-        "rows": count(version.rows),
-        "parent": None if version.parent is None else str(version.parent),
-        "content": version.content_hash,
-        "commit": version.commit_hash,
-        **{f"  {name}": cell(value) for name, value in version.metadata.items()},
-    }
-    for name, value in facts.items():
-        if value is not None:
-            click.echo(f"{safe(name):<10} {safe(value)}")
-
-
-@click.command(
     short_help="Show columns, key and constraints.", epilog=example("tablever schema data/reviews", note=TARGET_HELP)
 )
 @click.argument("table", metavar="TABLE[@REF]")
 @common.as_json
 def schema(table: str, json_output: bool) -> None:
     """Show the columns, key, partitioning and constraints of a version of TABLE; the latest by default."""
-    from tablever.cli.json_values import type_name
+    from tablever.json_values import type_name
     from tablever.layout import table_schema
 
     uri, ref = split_target(table)
@@ -160,7 +118,8 @@ def schema(table: str, json_output: bool) -> None:
         print_json("schema", {"table": uri, "columns": columns, **rules})
         return
     rows = [[str(column["name"]), str(column["type"]), "" if column["nullable"] else "not null"] for column in columns]
-    for line in table_lines(["column", "type", ""], [[safe(text) for text in row] for row in rows], [False] * 3):
+    cells = [[safe(text) for text in row] for row in rows]
+    for line in table_lines(["column", "type", ""], cells, [False] * 3, terminal_width()):
         click.echo(line)
     for name in ("key", "partition_by"):
         if rules[name]:
@@ -275,7 +234,8 @@ def sql(
     """Ask in DuckDB's SQL; without QUERY at a prompt, or from standard input where that is no terminal.
 
     A table's name is its folder's. reviews AT (VERSION => 3) is a version of it; table_versions('reviews') its log;
-    table_changes('reviews', 3, 5) the rows that versions 3 to 5 changed.
+    table_changes('reviews', 3, 5) the rows that versions 3 to 5 changed; table_diff('reviews', 2, 5) what is
+    different in version 5 from version 2, table_cells('reviews', 2, 5) cell by cell.
     """
     named = {name: tv.open_table(uri) for name, uri in common.split_pairs(tables, "--table").items()} or None
     from tablever.cli.interruptible import run_interruptibly

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import BinaryIO
 
 import click
@@ -16,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tablever.cli.json_values import to_json
-from tablever.cli.output import cell, fitted_table
-from tablever.errors import StorageError
+from tablever.cli.output import terminal_width
+from tablever.json_values import to_json
+from tablever.storage import whole_file
+from tablever.texts import cell, fitted_table
 
 SCREEN_ROWS = 20
 Batches = Iterable[pa.RecordBatch]
@@ -44,7 +41,7 @@ def print_table(schema: pa.Schema, batches: Batches, limit: int | None, total: i
         if total is not None and len(rows) == limit:
             break
     there = len(rows) + more if total is None else total
-    lines, fitting = fitted_table(schema.names, rows, [_is_number(kind) for kind in schema.types])
+    lines, fitting = fitted_table(schema.names, rows, [_is_number(kind) for kind in schema.types], terminal_width())
     for line in lines:
         click.echo(line)
     shown = "" if len(rows) == there else f"{len(rows):,} of "
@@ -69,29 +66,8 @@ def write_rows(schema: pa.Schema, batches: Batches, form: str, output: str | Non
     writer = _WRITERS[form]
     if output is None or output == "-":
         return writer(schema, batches, sys.stdout.buffer)
-    with _whole_file(Path(output)) as file:
+    with whole_file(output) as file:
         return writer(schema, batches, file)
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            yield file  # type: ignore[misc]
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-        temporary = None
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise StorageError(f"cannot write '{path}': {reason}", errno=error.errno, file=str(path)) from error
-    finally:
-        if temporary:
-            with suppress(FileNotFoundError):
-                temporary.unlink()
 
 
 def _write_delimited(delimiter: str) -> Callable[[pa.Schema, Batches, BinaryIO], int]:

@@ -99,7 +99,7 @@ def test_statements_without_rows_show_none(tmp_path: Path, shell: Shell) -> None
 def test_left_out_columns_are_counted(tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """A screen too narrow for all columns says how many it shows, and how to see all."""
     tv.create_table(tmp_path / "t", [{f"column{i}": i for i in range(14)}])
-    monkeypatch.setattr("tablever.cli.output.terminal_width", lambda: 40)
+    monkeypatch.setattr("tablever.cli.rows_out.terminal_width", lambda: 40)
     assert shell("read", tmp_path / "t").out.splitlines()[-1] == "(1 row; 4 of 14 columns; --format csv shows all)"
 
 

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tablever.cli.inputs import find_sources
-from tablever.cli.json_values import to_json
 from tablever.cli.rows_in import Expected, open_rows, parse_type
 from tablever.cli.rows_out import write_rows
 from tablever.errors import InvalidInputError, NotFoundError, SchemaMismatchError, TableverError
+from tablever.json_values import to_json
 
 TYPED = pa.schema(
     [

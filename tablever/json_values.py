@@ -13,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from tablever.model import Version
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6}0*)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?", re.ASCII)
 
@@ -210,3 +212,12 @@ def instant_text(value: datetime) -> str:
     if value.tzinfo is None:
         return value.isoformat()
     return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def version_json(version: Version) -> dict[str, Any]:
+    """A version as JSON; times in UTC with a Z."""
+    names = ("number", "operation", "message", "author", "rows", "rows_added", "rows_removed", "rows_updated")
+    rest = ("content_hash", "commit_hash", "parent")
+    values = {name: getattr(version, name) for name in (*names, *rest)}
+    time = {"timestamp": instant_text(version.timestamp), "timestamp_from_file": version.timestamp_from_file}
+    return {"number": values.pop("number"), **time, **values, "metadata": to_json(dict(version.metadata))}

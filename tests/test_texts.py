@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tablever.cli.output import count, cut, plural, safe, table_lines, width
 from tablever.cli.target import as_ref, split_target
 from tablever.errors import RefError
+from tablever.texts import count, cut, plural, safe, table_lines, width
 
 HEADER = [f"column{number}" for number in range(12)]
 

@@ -1,0 +1,477 @@
+"""Which rows must be read to tell two sides apart, and which of the two ways to them is right and cheaper.
+
+Both ways are planned from the logs alone: way 1 (``changes``) nets the change rows of the commits between, way 2
+(``snapshots``) reads what only one side's files hold. Where both are right the cheaper is taken; at a tie way 2, which
+trusts nobody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tablever import merge
+from tablever.datafiles import PAGE_BYTES, SHA256_TAG
+from tablever.delta.actions import Action, Add, Remove
+from tablever.delta.listing import entry_path
+from tablever.delta.replay import Identity, identity
+from tablever.diff.sides import Scope, Side, common_type, physical, physical_in
+from tablever.errors import CorruptionError, InvalidInputError, VersionVacuumedError
+from tablever.findings import Plan, PlannedFile, Rejected, Way
+from tablever.frames import to_frame
+from tablever.layout import physical_name, table_schema
+from tablever.log import Log
+from tablever.model import ChangeFile, DataFile, Metadata, Snapshot, Version
+from tablever.scan import SCHEMA_TAG, Positions, deleted_positions, locate, missing_file, read_footer
+from tablever.texts import plural
+
+OPENING = 64 * 1024  # what opening an object costs, in bytes read: ten thousand tiny commits are not free
+ROW_GROUP_BYTES = 128 << 20  # of files that others wrote: what must be decoded to have one row
+UNKNOWN = 1 << 62
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of one logical file that must be read: those at ``positions``, or (None) all that live."""
+
+    file: DataFile
+    positions: Positions | None = field(default=None, compare=False)
+
+    @property
+    def rows(self) -> int | None:
+        """How many there are; None where the log does not say."""
+        return self.file.rows if self.positions is None else len(self.positions)
+
+    @property
+    def bytes(self) -> int:
+        """How much of the file is read for them: whole pages (Cardenas 1975: pages hit by k scattered rows)."""
+        if self.positions is None:
+            return self.file.size
+        page = PAGE_BYTES if SCHEMA_TAG in (self.file.tags or {}) else ROW_GROUP_BYTES
+        pages = max(1, self.file.size // page)
+        return int(self.file.size * (1 - (1 - 1 / pages) ** len(self.positions)))
+
+
+@dataclass(frozen=True)
+class CommitRows:
+    """A commit's change rows: in files of their own, or what its added and removed files say.
+
+    Attributes:
+        before, after: the settings before and after it, by which files that it removes, and all others, are read.
+        balance: rows of its added files less those of its removed ones, which its change rows must add up to; None
+            where the log does not count them.
+    """
+
+    number: int
+    before: Metadata
+    after: Metadata
+    changes: tuple[ChangeFile, ...] = ()
+    removed: tuple[Piece, ...] = ()
+    added: tuple[Piece, ...] = ()
+    balance: int | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A plan, and what it reads.
+
+    Attributes:
+        feed: the commits whose change rows are netted, oldest first; None on the other way.
+        left_files, right_files: of either side, what is read to compare the two.
+        reversed: whether the left side is the later version, so that what came in the commits went in the diff.
+    """
+
+    plan: Plan
+    feed: tuple[CommitRows, ...] | None = None
+    left_files: tuple[Piece, ...] = ()
+    right_files: tuple[Piece, ...] = ()
+    reversed: bool = False
+
+
+class _NotAllowed(Exception):  # noqa: N818 - a finding of the planner
+    """The way would give a wrong answer; the text says why."""
+
+
+def plan_reading(left: Side, right: Side, scope: Scope, *, way: Way | None = None, believed: bool = True) -> Reading:
+    """What to read for a diff.
+
+    Args:
+        way: take this one; InvalidInputError where it is not allowed.
+        believed: whether what the commits say of themselves may be used at all.
+
+    Raises:
+        VersionVacuumedError, CorruptionError: a side's settings cannot be read.
+    """
+    if right.rows is not None or left.rows is not None:
+        return _plan_rows(left, right, scope)
+    compared = _plan_snapshots(left, right, scope)
+    if compared.plan.way == "nothing" and way is None:
+        return compared
+    try:
+        if not believed:
+            raise _NotAllowed("a commit between says other things of itself than its files do")
+        netted = _plan_changes(left, right, scope, compared.plan, UNKNOWN if way == "changes" else compared.plan.bytes)
+    except _NotAllowed as reason:
+        if way == "changes":
+            raise InvalidInputError(f"the change rows between cannot be netted: {reason}") from reason
+        why = f"{compared.plan.why}; the changes of the commits between cannot be netted: {reason}"
+        return replace(compared, plan=replace(compared.plan, why=why, rejected=Rejected("changes", None, str(reason))))
+    return _chosen(compared, netted, way)
+
+
+def _chosen(compared: Reading, netted: Reading, way: Way | None) -> Reading:
+    cheaper = netted.plan.bytes < compared.plan.bytes
+    at_most = [n for n in (netted.plan.at_most_rows, compared.plan.at_most_rows) if n is not None]
+    one, other = (netted, compared) if (cheaper if way is None else way == "changes") else (compared, netted)
+    comparison = f"{_size(one.plan.bytes)} to read, against {_size(other.plan.bytes)}"
+    why = {
+        "changes": f"the commits between say what they changed: {comparison} to compare the files of both versions",
+        "snapshots": f"the files that only one version has: {comparison} to net the changes of the commits between",
+    }.get(one.plan.way, one.plan.why)
+    rejected = Rejected(other.plan.way, other.plan.bytes, "it would read no less")
+    return replace(one, plan=replace(one.plan, why=why, rejected=rejected, at_most_rows=min(at_most, default=None)))
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+# -- rows that are not committed
+
+
+def _plan_rows(left: Side, right: Side, scope: Scope) -> Reading:
+    """A version against rows: only the files that may hold one of their keys matter."""
+    assert left.snapshot is not None
+    assert right.rows is not None
+    found = merge.prune(left.snapshot, to_frame(right.rows.select(scope.key)))
+    pieces = tuple(Piece(file) for file in found)
+    read = _planned(pieces, "may hold a key of the rows")
+    plan = Plan(
+        way="rows",
+        why="the rows are looked up by their keys",
+        files=tuple(read),
+        bytes=_cost(read),
+        table_bytes=sum(file.size for file in left.snapshot.files),
+        at_most_rows=2 * right.rows.num_rows,
+        shared_files=len(left.snapshot.files) - len(found),
+    )
+    return Reading(plan, left_files=pieces)
+
+
+# -- way 2
+
+
+def _plan_snapshots(left: Side, right: Side, scope: Scope) -> Reading:
+    before, after = list(_files(left)), list(_files(right))
+    shared: list[DataFile] = []
+    apart = _told_apart(left, right, scope)
+    for name_of in (identity, _content) if _same_table(left, right) else (_content,):
+        before, after, met = _met(before, after, name_of, apart)
+        shared += met
+    if left.log is not None and _same_table(left, right):
+        removed, added = thin(left.log, before, after, apart)
+    else:
+        removed, added = tuple(map(Piece, before)), tuple(map(Piece, after))
+    read = [*_planned(removed, f"only in {left.name}"), *_planned(added, f"only in {right.name}")]
+    plan = Plan(
+        way="snapshots" if read else "nothing",
+        why="rows of files that only one side has" if read else "both sides have the same files, with the same rows",
+        commits=_commits(left, right),
+        files=tuple(read),
+        bytes=_cost(read),
+        table_bytes=max(sum(file.size for file in _files(side)) for side in (left, right)),
+        at_most_rows=_sum(piece.rows for piece in (*removed, *added)),
+        shared_files=len(shared),
+        shared_rows=_sum(file.rows for file in shared),
+        untouched_partitions=_untouched(left, right, {id(piece.file) for piece in (*removed, *added)}),
+    )
+    return Reading(plan, left_files=removed, right_files=added)
+
+
+def _torn(left: Side, right: Side, scope: Scope) -> bool:
+    """Whether files in common must be read: a compared column is another one, or of a type not comparable."""
+    if left.snapshot is None or right.snapshot is None:
+        return False
+    both = [name for name in scope.compared if name in scope.before.names and name in scope.after.names]
+    return any(scope.types[name] is None or physical(left, name) != physical(right, name) for name in both)
+
+
+def _met(
+    before: Sequence[DataFile],
+    after: Sequence[DataFile],
+    name_of: Callable[[DataFile], Hashable | None],
+    apart: Callable[[DataFile], bool],
+) -> tuple[list[DataFile], list[DataFile], list[DataFile]]:
+    """Files of either side without those of a name that both have, as often as both have it; and those of the second.
+
+    A file without a name stays, and one that must be told ``apart``.
+    """
+    names = [[None if apart(file) else name_of(file) for file in files] for files in (before, after)]
+    common = Counter(names[0]) & Counter(names[1])
+    del common[None]
+    rest: list[list[DataFile]] = []
+    met: list[DataFile] = []
+    for files, called in zip((before, after), names, strict=True):
+        due, left_over, met = Counter(common), list[DataFile](), []
+        for file, name in zip(files, called, strict=True):
+            (met if due[name] > 0 else left_over).append(file)
+            due[name] -= 1
+        rest.append(left_over)
+    return rest[0], rest[1], met
+
+
+def _content(file: DataFile) -> Hashable | None:
+    """What two logical files have in common that hold the same rows; None where the log does not say."""
+    digest = (file.tags or {}).get(SHA256_TAG)
+    if digest is None:
+        return None
+    return digest, file.vector.id if file.vector else None, tuple(sorted(file.partition_values.items()))
+
+
+def _told_apart(left: Side, right: Side, scope: Scope) -> Callable[[DataFile], bool]:
+    """Which files of both sides must be read: those that hold a compared column only one side sees; or all."""
+    if _torn(left, right, scope):
+        return lambda file: True  # noqa: ARG005
+    lone = [(side, name) for side in (left, right) for name in _lone(side, scope)]
+    return lambda file: any(_holds(side, file, name) for side, name in lone)
+
+
+def _lone(side: Side, scope: Scope) -> list[str]:
+    """The compared columns that only this side has."""
+    there = set() if side.schema is None else {*side.schema.names}
+    return [n for n in scope.compared if n in there and not (n in scope.before.names and n in scope.after.names)]
+
+
+def _holds(side: Side, file: DataFile, column: str) -> bool:
+    assert side.log is not None
+    assert side.snapshot is not None
+    metadata = side.snapshot.metadata
+    if column in metadata.partition_columns:
+        return True
+    try:
+        footer = read_footer(locate(side.log.storage, file.path), file.size)
+    except FileNotFoundError as error:
+        raise missing_file(side.log.name, side.snapshot.version, file) from error
+    return physical_name(metadata, column) in {
+        footer.schema.column(i).path.split(".")[0] for i in range(len(footer.schema))
+    }
+
+
+def never(_file: DataFile) -> bool:
+    """No."""
+    return False
+
+
+def thin(
+    log: Log, removed: Sequence[DataFile], added: Sequence[DataFile], apart: Callable[[DataFile], bool] = never
+) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """The rows of files that leave and of files that come; not those of a physical file that live before and after.
+
+    Files that must be told ``apart`` are whole on both sides.
+    """
+    gone = {identity(file)[0]: file for file in removed}
+    came = {identity(file)[0]: file for file in added}
+    pieces = (
+        [_only_here(log, file, None if apart(file) else came.get(identity(file)[0])) for file in removed],
+        [_only_here(log, file, None if apart(file) else gone.get(identity(file)[0])) for file in added],
+    )
+    left, right = (tuple(piece for piece in each if piece.rows != 0) for each in pieces)
+    return left, right
+
+
+def _only_here(log: Log, file: DataFile, other: DataFile | None) -> Piece:
+    """Rows that live in one logical file and not in another over the same physical file."""
+    if other is None:
+        return Piece(file)
+    if other.vector is None:
+        return Piece(file, np.empty(0, np.int64))
+    rows = UNKNOWN if file.physical_rows is None else file.physical_rows
+    theirs = deleted_positions(log.storage, other.vector, rows)
+    if file.vector is None:
+        return Piece(file, theirs)
+    return Piece(file, np.setdiff1d(theirs, deleted_positions(log.storage, file.vector, rows), assume_unique=True))
+
+
+def _untouched(left: Side, right: Side, read: set[int]) -> tuple[Mapping[str, str | None], ...]:
+    """Partitions of which no file is read, by their texts."""
+    if left.snapshot is None or right.snapshot is None:
+        return ()
+    columns = right.snapshot.metadata.partition_columns
+    if not columns or left.snapshot.metadata.partition_columns != columns:
+        return ()
+    touched: dict[tuple[str | None, ...], bool] = {}
+    for snapshot in (left.snapshot, right.snapshot):
+        names = [physical_name(snapshot.metadata, column) for column in columns]
+        for file in snapshot.files:
+            values = tuple(file.partition_values.get(name) for name in names)
+            touched[values] = touched.get(values, False) or id(file) in read
+    kept = sorted((values for values, changed in touched.items() if not changed), key=lambda v: [t or "" for t in v])
+    return tuple(dict(zip(columns, values, strict=True)) for values in kept)
+
+
+# -- way 1
+
+
+def _plan_changes(left: Side, right: Side, scope: Scope, other: Plan, budget: int) -> Reading:
+    if left.snapshot is None or right.snapshot is None or left.log is None or not _same_table(left, right):
+        raise _NotAllowed("no one log leads from one side to the other")
+    for name in scope.compared:
+        if name not in scope.before.names or name not in scope.after.names:
+            raise _NotAllowed(f"only one side has column '{name}'")
+        if scope.types[name] is None:
+            raise _NotAllowed(f"column '{name}' has types that cannot be compared")
+        if physical(left, name) != physical(right, name):
+            raise _NotAllowed(f"column '{name}' was made anew in between")
+    first, last = sorted([left.snapshot, right.snapshot], key=lambda snapshot: snapshot.version)
+    numbers = range(first.version + 1, last.version + 1)
+    if len(numbers) * OPENING > budget:
+        raise _NotAllowed(f"to read the {len(numbers)} log entries between costs more than to compare the files")
+    feed, read = _feed(left.log, first, numbers)
+    _check_columns(feed, scope, {name: physical(right, name) or physical(left, name) for name in scope.columns})
+    plan = replace(
+        other,
+        way="changes",
+        why="the commits between say what they changed",
+        files=tuple(read),
+        bytes=_cost(read),
+        at_most_rows=_sum(n for version in other.commits for n in (version.rows_added, version.rows_removed)),
+    )
+    return Reading(plan, feed=tuple(feed), reversed=left.snapshot.version > right.snapshot.version)
+
+
+def _feed(log: Log, first: Snapshot, numbers: Iterable[int]) -> tuple[list[CommitRows], list[PlannedFile]]:
+    files = {identity(file): file for file in first.files}
+    metadata = first.metadata
+    feed, read = [], []
+    for number in numbers:
+        try:
+            entry = log.entry(number)
+        except (VersionVacuumedError, CorruptionError) as error:
+            raise _NotAllowed(f"the log entry of version {number} cannot be read") from error
+        size = len(entry.data)
+        read.append(PlannedFile(entry_path(number), size, size, "the log between"))
+        before = metadata
+        metadata = next((action for action in entry.actions if isinstance(action, Metadata)), metadata)
+        gone, came = _moved(files, entry.actions)
+        commit = _commit_rows(log, number, entry.actions, gone, came, before, metadata)
+        if commit.changes or commit.removed or commit.added:
+            feed.append(commit)
+            why = f"change rows of version {number}"
+            read += [PlannedFile(file.path, file.size, file.size, why) for file in commit.changes]
+            read += _planned(commit.removed, f"removed by version {number}")
+            read += _planned(commit.added, f"added by version {number}")
+    return feed, read
+
+
+def _moved(files: dict[Identity, DataFile], actions: Iterable[Action]) -> tuple[list[DataFile], list[DataFile]]:
+    """The files that a commit takes out and puts in; ``files``, those there before, become those there after."""
+    gone: dict[Identity, DataFile] = {}
+    came: dict[Identity, DataFile] = {}
+    for action in actions:
+        if isinstance(action, Remove):
+            name = identity(action.file)
+            old = files.pop(name, None)
+            if old is not None and came.pop(name, None) is None:
+                gone[name] = old
+        elif isinstance(action, Add):
+            name = identity(action.file)
+            if name not in files and gone.pop(name, None) is None:
+                came[name] = action.file
+            files[name] = action.file
+    return list(gone.values()), list(came.values())
+
+
+def _commit_rows(
+    log: Log,
+    number: int,
+    actions: Sequence[Action],
+    gone: Sequence[DataFile],
+    came: Sequence[DataFile],
+    before: Metadata,
+    after: Metadata,
+) -> CommitRows:
+    balance = _minus(_sum(file.rows for file in came), _sum(file.rows for file in gone))
+    changes = tuple(action for action in actions if isinstance(action, ChangeFile))
+    if changes:
+        return CommitRows(number, before, after, changes, balance=balance)
+    moves = [action for action in actions if isinstance(action, Add | Remove)]
+    changing = {identity(move.file) for move in moves if move.data_change}
+    said = [[file for file in files if identity(file) in changing] for files in (gone, came)]
+    removed, added = thin(log, said[0], said[1])
+    net = _minus(_sum(piece.rows for piece in added), _sum(piece.rows for piece in removed))
+    if None not in (balance, net) and balance != net:
+        raise _NotAllowed(f"version {number} replaces files by others that it says hold the same rows, but not as many")
+    return CommitRows(number, before, after, removed=removed, added=added, balance=balance)
+
+
+def _check_columns(feed: Iterable[CommitRows], scope: Scope, columns: Mapping[str, str]) -> None:
+    """Each column is one physical column, of types that fit, wherever change rows are read."""
+    used: dict[str, tuple[int, Metadata]] = {}
+    for commit in feed:
+        if commit.removed:
+            used.setdefault(commit.before.schema_string, (commit.number, commit.before))
+        if commit.changes or commit.added:
+            used.setdefault(commit.after.schema_string, (commit.number, commit.after))
+    for number, metadata in used.values():
+        schema = table_schema(metadata)
+        for name in scope.columns:
+            kind = scope.types[name]
+            if name not in schema.names:
+                if name in scope.compared:
+                    raise _NotAllowed(f"version {number} has no column '{name}'")
+            elif physical_in(metadata, name) != columns[name]:
+                raise _NotAllowed(f"column '{name}' is another one in version {number}")
+            elif kind is None or common_type(schema.field(name).type, kind) != kind:
+                raise _NotAllowed(f"column '{name}' has another type in version {number}")
+
+
+# -- words for both
+
+
+def _same_table(left: Side, right: Side) -> bool:
+    return left.log is not None and right.log is not None and left.log.storage.root == right.log.storage.root
+
+
+def _files(side: Side) -> tuple[DataFile, ...]:
+    return () if side.snapshot is None else side.snapshot.files
+
+
+def _commits(left: Side, right: Side) -> tuple[Version, ...]:
+    """The versions between whose log entries are there, oldest first."""
+    if right.log is None or right.snapshot is None or not (left.is_nothing or _same_table(left, right)):
+        return ()
+    ends = sorted([-1 if left.snapshot is None else left.snapshot.version, right.snapshot.version])
+    found = []
+    for number in range(ends[0] + 1, ends[1] + 1):
+        with suppress(VersionVacuumedError, CorruptionError):  # what is gone is not among "those that are there"
+            found.append(right.log.version(number))
+    return tuple(found)
+
+
+def _planned(pieces: Iterable[Piece], why: str) -> list[PlannedFile]:
+    return [PlannedFile(piece.file.path, piece.file.size, piece.bytes, f"{why}, {_share(piece)}") for piece in pieces]
+
+
+def _share(piece: Piece) -> str:
+    return "the whole file" if piece.positions is None else f"{plural(len(piece.positions))} of it"
+
+
+def _cost(files: Sequence[PlannedFile]) -> int:
+    return sum(file.bytes + OPENING for file in files)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
+
+
+def _minus(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one - other

@@ -1,0 +1,97 @@
+"""The laws of the diff, over random histories: both ways against each other and against looking at every row."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from deltalake import DeltaTable
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from tablever import errors
+from tablever.diff.value import diff_versions
+from tests.comparing import assert_right
+from tests.model import Commit, Counts
+from tests.test_state_machine import EXAMPLES, STEPS, Store
+
+
+class Diffs(Store):
+    """Histories with every operation, and those of others; only the diff is looked at."""
+
+    def every_version_reads_back(self) -> None:
+        """Not here."""
+
+    def counts_add_up(self) -> None:
+        """Not here."""
+
+    def change_rows_rebuild_the_version(self) -> None:
+        """Not here."""
+
+    @rule(data=st.data())
+    def diff(self, data: st.DataObject) -> None:
+        """Both ways equal each other and the naive comparison, for any two versions in either order."""
+        numbers = st.integers(0, len(self.model.versions) - 1)
+        a, b = data.draw(numbers, label="a"), data.draw(numbers, label="b")
+        before, after = (self.model.versions[number].state for number in (a, b))
+        if a == b:
+            assert not diff_versions(self.path, a, b)
+            return
+        names = list(dict.fromkeys(c.name for c in (*after.columns, *before.columns)))
+        options: dict[str, Any] = {}
+        if data.draw(st.integers(0, 3), label="keyless") == 0:
+            options["key"] = []
+        if data.draw(st.integers(0, 3), label="columns") == 0:
+            options["columns"] = data.draw(st.lists(st.sampled_from(names), min_size=1, unique=True), label="names")
+        try:
+            diff = diff_versions(self.path, a, b, **options)
+        except errors.SchemaMismatchError:
+            ours, theirs = ({c.name for c in state.columns} for state in (before, after))
+            asked = set(options.get("columns", ours & theirs))
+            assert not asked & ours or not asked & theirs
+            return
+        assert_right(diff, before, after)
+
+    @rule(on=st.booleans())
+    def feed(self, on: bool) -> None:
+        """The change feed is turned off or on, by hand."""
+        log = self.path / "_delta_log"
+        entries = sorted(log.glob("*.json"))
+        lines = [json.loads(line) for entry in entries for line in entry.read_text().split("\n") if line]
+        metadata = [line["metaData"] for line in lines if "metaData" in line][-1]
+        metadata["configuration"]["delta.enableChangeDataFeed"] = str(on).lower()
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        actions = [{"commitInfo": {"timestamp": now, "operation": "SET TBLPROPERTIES"}}, {"metaData": metadata}]
+        (log / f"{len(entries):020d}.json").write_text("".join(json.dumps(action) + "\n" for action in actions))
+        self.model.versions.append(Commit(self.head, "set-tblproperties", Counts(0, 0)))
+
+    @rule()
+    def compact(self) -> None:
+        """deltalake rewrites small files: no row changes."""
+        table = DeltaTable(os.fspath(self.path))
+        before = table.version()
+        table.optimize.compact()
+        for _ in range(table.version() - before):
+            self.model.versions.append(Commit(self.head, "optimize", Counts(0, 0)))
+
+
+def machine(*, keyed: bool, partitioned: bool) -> Any:
+    """The test for one kind of table."""
+    kind: Any = type("Diffs", (Diffs,), {"keyed": keyed, "partitioned": partitioned})
+    case = kind.TestCase
+    case.settings = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS * 2,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    return case
+
+
+TestKeyed = machine(keyed=True, partitioned=False)
+TestKeyless = machine(keyed=False, partitioned=False)
+TestKeyedPartitioned = machine(keyed=True, partitioned=True)
+TestKeylessPartitioned = machine(keyed=False, partitioned=True)
