@@ -306,6 +306,9 @@ def unlike(before: pl.Series, after: pl.Series, tolerance: tuple[float, float] |
     a, b = (side.gather(places).cast(pl.Float64) for side in (before, after))
     gap = (a - b).abs()
     size = pl.select(pl.max_horizontal(a.abs(), b.abs())).to_series()
+    if isinstance(before.dtype, pl.Decimal):  # more digits than a double has: alike only where that is sure
+        inexact = size * 10.0**before.dtype.scale > 2.0**53
+        gap = gap + size * 2.0**-52 * inexact.cast(pl.Float64)
     allowed = pl.select(pl.max_horizontal(size * relative, pl.lit(absolute))).to_series()
     near = ((gap <= allowed) & a.is_finite() & b.is_finite()).fill_null(False)
     return different.scatter(places.filter(near), False)

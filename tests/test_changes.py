@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from math import isclose, isnan
 
 import polars as pl
@@ -186,3 +187,13 @@ def test_tolerance_is_isclose(values: list, absolute: float, relative: float) ->
         return (isnan(x) and isnan(y)) or isclose(x, y, rel_tol=relative, abs_tol=absolute)
 
     assert unlike(before, after, (absolute, relative)).to_list() == [not alike(*pair) for pair in values]
+
+
+def test_tolerance_holds_for_decimals_wider_than_doubles() -> None:
+    """Decimals that are one double and differ by more than the tolerance allows are not alike."""
+    near, far = Decimal("123456789012345678.01"), Decimal("123456789012345678.05")
+    before, after = (pl.Series([value], dtype=pl.Decimal(20, 2)) for value in (near, far))
+    assert unlike(before, after, (0.001, 0.0)).to_list() == [True]
+    assert unlike(before, after, (100.0, 0.0)).to_list() == [False]
+    small, other = (pl.Series([Decimal(text)], dtype=pl.Decimal(10, 2)) for text in ("1.00", "1.50"))
+    assert unlike(small, other, (0.5, 0.0)).to_list() == [False]

@@ -405,6 +405,25 @@ def test_a_column_dropped_is_null_when_asked_for(path: Path) -> None:
     assert both_ways(path, 0, 1, key="id", columns=["a"]).cells.num_rows == 1
 
 
+def test_a_column_dropped_is_shown_in_rows_removed_later(path: Path) -> None:
+    """Rows that a commit after the drop removed are shown as they were, the dropped column's values among them."""
+
+    def drop(schema: dict[str, Any]) -> None:
+        del schema["fields"][1]
+
+    mapped(path, [{"id": 1, "a": 1, "b": 1}, {"id": 2, "a": None, "b": 2}], drop)
+    log = path / "_delta_log"
+    entries = [json.loads(line) for n in (0, 1) for line in (log / f"{n:020}.json").read_text("utf-8").splitlines()]
+    gone = [
+        {"remove": {"path": entry["add"]["path"], "dataChange": True, "deletionTimestamp": 0}}
+        for entry in entries
+        if "add" in entry
+    ]
+    (log / f"{2:020}.json").write_text("".join(json.dumps(action) + "\n" for action in gone), "utf-8")
+    diff = both_ways(path, 0, 2, key="id")
+    assert sorted((row["id"], row["a"]) for row in diff.removed.to_pylist()) == [(1, 1), (2, None)]
+
+
 # -- other sides
 
 

@@ -411,7 +411,9 @@ def _commit_rows(
 def _check_columns(feed: Iterable[CommitRows], scope: Scope, columns: Mapping[str, str]) -> None:
     """Each column is one physical column, of types that fit, wherever change rows are read."""
     used: dict[str, tuple[int, Metadata]] = {}
+    first: set[str] = set()
     for commit in feed:
+        first = first or set(table_schema(commit.before).names)
         if commit.removed:
             used.setdefault(commit.before.schema_string, (commit.number, commit.before))
         if commit.changes or commit.added:
@@ -421,7 +423,7 @@ def _check_columns(feed: Iterable[CommitRows], scope: Scope, columns: Mapping[st
         for name in scope.columns:
             kind = scope.types[name]
             if name not in schema.names:
-                if name in scope.compared:
+                if name in scope.compared or name in first:  # else it came later, and is null in these rows
                     raise _NotAllowed(f"version {number} has no column '{name}'")
             elif physical_in(metadata, name) != columns[name]:
                 raise _NotAllowed(f"column '{name}' is another one in version {number}")
