@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -12,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tablever.model import Version
 
@@ -221,3 +223,24 @@ def version_json(version: Version) -> dict[str, Any]:
     values = {name: getattr(version, name) for name in (*names, *rest)}
     time = {"timestamp": instant_text(version.timestamp), "timestamp_from_file": version.timestamp_from_file}
     return {"number": values.pop("number"), **time, **values, "metadata": to_json(dict(version.metadata))}
+
+
+def column_texts(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Values as text, as CSV has them: JSON for nested ones; whole floats keep their ``.0``. Null stays null."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+    kind = array.type
+    if pa.types.is_string(kind):
+        return array
+    if pa.types.is_floating(kind):
+        texts = pc.cast(array, pa.string())
+        bare = pc.match_substring_regex(texts, "^-?[0-9]+$")
+        return pc.if_else(bare, pc.binary_join_element_wise(texts, ".0", ""), texts)
+    plain = (pa.types.is_integer, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_large_string)
+    if any(is_plain(kind) for is_plain in plain) or pa.types.is_string_view(kind):
+        return pc.cast(array, pa.string())
+    return pa.array([_text(to_json(value)) for value in array.to_pylist()], pa.string())
+
+
+def _text(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

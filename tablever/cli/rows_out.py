@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tablever.cli.output import terminal_width
-from tablever.json_values import to_json
+from tablever.json_values import column_texts, to_json
 from tablever.storage import whole_file
 from tablever.texts import cell, fitted_table
 
@@ -87,33 +87,13 @@ def _write_delimited(delimiter: str) -> Callable[[pa.Schema, Batches, BinaryIO],
 
 def _cells(column: pa.Array, delimiter: str) -> pa.Array:
     """The column as CSV cells: null is nothing, an empty string is ``""``, quotes only where they are needed."""
-    return pc.fill_null(_quoted(_texts(column), delimiter), "")
+    return pc.fill_null(_quoted(column_texts(column), delimiter), "")
 
 
 def _quoted(texts: pa.Array, delimiter: str) -> pa.Array:
     needed = pc.or_(pc.match_substring_regex(texts, f'["\r\n{delimiter}]'), pc.equal(texts, ""))
     doubled = pc.replace_substring(texts, '"', '""')
     return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), texts)
-
-
-def _texts(column: pa.Array) -> pa.Array:
-    kind = column.type
-    if pa.types.is_string(kind):
-        return column
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pc.cast(column, pa.string())
-    if pa.types.is_floating(kind):
-        texts = pc.cast(column, pa.string())
-        return pc.if_else(
-            pc.match_substring_regex(texts, "^-?[0-9]+$"), pc.binary_join_element_wise(texts, ".0", ""), texts
-        )
-    if _is_number(kind) or pa.types.is_boolean(kind):
-        return pc.cast(column, pa.string())
-    return pa.array([_text(to_json(value)) for value in column.to_pylist()], pa.string())
-
-
-def _text(value: object) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _write_jsonl(schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tablever.changes import unlike
 from tablever.datafiles import CHANGE_TYPE
 from tablever.diff.netting import Image, Parts, images
 from tablever.diff.sides import Scope
 from tablever.frames import polars_types
-from tablever.json_values import to_json
+from tablever.json_values import column_texts
 
 
 def cell_schema(scope: Scope) -> pa.Schema:
@@ -41,9 +39,8 @@ def cell_batches(updated: pa.Table, scope: Scope, size: int) -> Iterator[pa.Reco
                 continue
             at = changed.arg_true().cast(pl.Int64).to_numpy()
             places = pa.array(at)
-            texts = [
-                _texts(rows.column(i.name).take(places)) if i else pa.nulls(len(at), pa.string()) for i in (old, new)
-            ]
+            chosen = [None if image is None else rows.column(image.name).take(places) for image in (old, new)]
+            texts = [pa.nulls(len(at), pa.string()) if column is None else column_texts(column) for column in chosen]
             parts.append((at, np.full(len(at), number), texts))
         if not parts:
             continue
@@ -74,25 +71,6 @@ def _changed(rows: pa.Table, scope: Scope, column: str, old: Image | None, new: 
     wanted = polars_types(pa.schema([(column, kind)]))[column]
     before, after = (pl.Series(rows.column(image.name)).cast(wanted) for image in (old, new))
     return unlike(before, after, scope.tolerance.get(column))
-
-
-def _texts(column: pa.ChunkedArray) -> pa.Array:
-    """Values as text, as ``tablever read --format csv`` writes them."""
-    kind, whole = column.type, column.combine_chunks()
-    array = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
-    if pa.types.is_string(kind):
-        return array
-    if pa.types.is_floating(kind):
-        texts = pc.cast(array, pa.string())
-        bare = pc.match_substring_regex(texts, "^-?[0-9]+$")
-        return pc.if_else(bare, pc.binary_join_element_wise(texts, ".0", ""), texts)
-    if pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind):
-        return pc.cast(array, pa.string())
-    return pa.array([_text(to_json(value)) for value in array.to_pylist()], pa.string())
-
-
-def _text(value: object) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def change_schema(scope: Scope) -> pa.Schema:
@@ -138,7 +116,7 @@ def _typed(columns: dict[str, pa.ChunkedArray], rows: int, word: str, scope: Sco
         elif column.type == item.type:
             arrays.append(column)
         elif scope.types[item.name] is None:
-            arrays.append(_texts(column))
+            arrays.append(column_texts(column))
         else:
             arrays.append(pl.Series(column).cast(kinds[item.name]).to_arrow().cast(item.type))
     return pa.Table.from_arrays([*arrays, pa.array([word] * rows, pa.string())], schema=schema)
