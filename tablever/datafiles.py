@@ -24,7 +24,7 @@ from tablever.delta.actions import decode_path
 from tablever.layout import fingerprint, nullable
 from tablever.model import ChangeFile, DataFile, Metadata
 from tablever.scan import SCHEMA_TAG
-from tablever.storage import DurableFile, Storage
+from tablever.storage import BUFFER_BYTES, DurableFile, Storage
 
 SHA256_TAG = "tablever.sha256"
 CHANGE_TYPE = "_change_type"
@@ -147,9 +147,9 @@ def _write_files(staging: Staging, prefix: str, rows: pa.Table) -> Iterator[tupl
     while start < rows.num_rows:
         path = f"{prefix}{_name()}.zstd.parquet"
         end = start
-        with staging.create(path) as file:
+        with staging.create(path) as file, _buffered(file) as sink:
             writer = pq.ParquetWriter(
-                pa.PythonFile(file, "w"),
+                sink,
                 rows.schema,
                 compression="zstd",
                 use_dictionary=dictionaries,
@@ -166,6 +166,11 @@ def _write_files(staging: Staging, prefix: str, rows: pa.Table) -> Iterator[tupl
                     end += group.num_rows
         yield path, file, rows.slice(start, end - start)
         start = end
+
+
+def _buffered(file: DurableFile) -> pa.NativeFile:
+    """The file for Arrow to write to; Parquet writes a small one in some fifty pieces, and Python sees one."""
+    return pa.BufferedOutputStream(pa.PythonFile(file, "w"), BUFFER_BYTES)
 
 
 def _measured(rows: pa.Table) -> list[str]:

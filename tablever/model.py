@@ -153,8 +153,8 @@ class DataFile:
         return value if isinstance(value, dict) else EMPTY
 
     @cached_property
-    def typed_bounds(self) -> dict[tuple[str, str], Any]:
-        """Bounds that ``delta.stats`` has read from the statistics, by column and type: reading them is slow."""
+    def typed_bounds(self) -> dict[str, Any]:
+        """Bounds that ``delta.stats`` has read from the statistics, by type and column: reading them is slow."""
         return {}
 
     @property

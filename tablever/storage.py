@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from tablever.errors import StorageError, TableNotFoundError, UnsupportedFeatureError
 
-BUFFER_BYTES = 256 * 1024  # pyarrow writes a small file in some fifty pieces
+BUFFER_BYTES = 256 * 1024
 
 
 @contextmanager
@@ -207,6 +207,9 @@ class DurableFile:
 
     def flush(self) -> None:
         """Nothing to do: the end of the ``with`` block hands over what is buffered, and syncs."""
+
+    def close(self) -> None:
+        """Nothing to do either."""
 
     def writable(self) -> bool:
         """True: what pyarrow asks of a file."""

@@ -141,11 +141,12 @@ def bounds(file: DataFile, column: str, kind: pa.DataType) -> Bounds | None:
 
 def bounds_of(files: Sequence[DataFile], column: str, kind: pa.DataType) -> list[Bounds | None]:
     """As ``bounds``, for many files."""
-    name = (column, str(kind))
-    for file in files:
-        if name not in file.typed_bounds:
-            file.typed_bounds[name] = _read_bounds(file, column, kind)
-    return [file.typed_bounds[name] for file in files]
+    name = f"{kind} {column}"
+    found = []
+    for file in files:  # thousands at every commit, of which all but the newest have been read before
+        known = file.typed_bounds
+        found.append(known[name] if name in known else known.setdefault(name, _read_bounds(file, column, kind)))
+    return found
 
 
 def _read_bounds(file: DataFile, column: str, kind: pa.DataType) -> Bounds | None:
