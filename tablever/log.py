@@ -263,6 +263,8 @@ class Log:
         time = commits.to_datetime(self._time(number).milliseconds)
         snapshot = replay.to_snapshot(state, number=number, timestamp=time, table=self.name)
         features.check_readable(snapshot.protocol, snapshot.metadata)
+        if self._head is not None:
+            snapshot.ranges.update(self._head.snapshot.ranges)
         return _Built(state, snapshot)
 
     def _time(self, number: int) -> _Time:

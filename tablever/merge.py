@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from itertools import compress
 
 import polars as pl
+import pyarrow as pa
 
 from tablever.changes import duplicated
-from tablever.delta import partitions, stats
+from tablever.delta import partitions, ranges, stats
 from tablever.errors import DuplicateKeyError, InvalidKeyError
 from tablever.frames import find_keys
 from tablever.layout import physical_name, table_schema
@@ -105,6 +106,10 @@ def prune(head: Snapshot, keys: pl.DataFrame) -> tuple[DataFile, ...]:
             values = pl.Series(partitions.parse([file.partition_values.get(name) for file in files], kind))
             files = tuple(compress(files, values.is_in(keys[column].unique().implode()).fill_null(False)))
             continue
-        ordered = keys[column].unique().sort().to_list()
-        files = tuple(stats.may_hold(files, name, kind, ordered))
+        if files is head.files and keys.height and pa.types.is_integer(kind):
+            files = ranges.overlapping(
+                head, name, kind, *keys.select(pl.min(column), pl.max(column).alias("max")).row(0)
+            )
+        if files:
+            files = tuple(stats.may_hold(files, name, kind, keys[column].unique().sort().to_list()))
     return files

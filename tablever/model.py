@@ -198,6 +198,11 @@ class Snapshot:
     domains: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
     @cached_property
+    def ranges(self) -> dict[str, Any]:
+        """Bounds of whole columns that ``delta.ranges`` has read, for this version or one like it."""
+        return {}
+
+    @cached_property
     def rows(self) -> int | None:
         """Rows of the version; None where a file's count is not in the log."""
         counts = [file.rows for file in self.files]

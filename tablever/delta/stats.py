@@ -66,11 +66,7 @@ def _bounds_of(column: pa.ChunkedArray) -> Bounds | None:
     kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_binary(kind) or column.null_count == len(column):
         return None
-    if pa.types.is_floating(kind):
-        column = pc.drop_null(pc.if_else(pc.is_nan(column), None, column))
-        if len(column) == 0:
-            return None
-    low, high = pc.min_max(column).values()
+    low, high = pc.min_max(column).values()  # passes over NaN, as long as there is anything else
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return _time_bounds(low, high, kind)
     return _json_bounds(low.as_py(), high.as_py())
