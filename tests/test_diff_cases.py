@@ -394,6 +394,24 @@ def test_a_column_dropped_and_made_again(path: Path) -> None:
     assert diff.cells.to_pylist() == [{"id": 1, "column": "a", "old": "1", "new": None}]
 
 
+def test_a_field_within_a_column_dropped_and_made_again(path: Path) -> None:
+    """A field of a struct, also in a list, that has an old name and a new physical one has none of the old values."""
+
+    def remake(schema: dict[str, Any]) -> None:
+        for number, field in enumerate(schema["fields"][1:], 10):
+            inner = field["type"].get("elementType", field["type"])
+            inner["fields"][0]["metadata"] = {
+                "delta.columnMapping.id": number,
+                "delta.columnMapping.physicalName": f"col-{number}",
+            }
+
+    rows = [{"id": 1, "s": {"a": 1, "b": 1}, "l": [{"a": 1}]}, {"id": 2, "s": {"a": None, "b": 2}, "l": []}]
+    mapped(path, rows, remake)
+    diff = both_ways(path, 0, 1, key="id")
+    assert counts(diff) == (0, 0, 1)
+    assert diff.summary.cells == {"s": 1, "l": 1}
+
+
 def test_a_column_dropped_is_null_when_asked_for(path: Path) -> None:
     """A column that the second version dropped, in files of both, is compared with null when it is named."""
 

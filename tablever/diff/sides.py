@@ -7,6 +7,7 @@ for each side and null on the other: then any value on either side makes a row a
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from tablever.json_values import type_name
 from tablever.layout import mapping_mode, nullable, table_schema
 from tablever.log import Log
 from tablever.model import EMPTY, Metadata, Snapshot, Version
-from tablever.schema import fields
+from tablever.schema import DeltaField, fields
 
 Tolerance = float | tuple[float, float] | Mapping[str, float | tuple[float, float]]
 
@@ -369,7 +370,8 @@ def _truth(value: bool) -> str:
 def physical(side: Side, column: str) -> str:
     """What tells a column from others that had its name before; equal for the same column of two versions.
 
-    It is the name in the files, or under column mapping by id the id; a partition column is not in the files.
+    It is the name in the files, or under column mapping by id the id, and the same of every field within the column;
+    a partition column is not in the files.
     """
     return "" if side.snapshot is None else physical_in(side.snapshot.metadata, column)
 
@@ -379,12 +381,17 @@ def physical_in(metadata: Metadata, column: str) -> str:
     found = next((item for item in fields(metadata.schema_string) if item.name == column), None)
     if found is None:
         return ""
-    mode = mapping_mode(metadata)
-    if mode == "id" and found.field_id is not None:
-        name = f"id {found.field_id}"
-    else:
-        name = found.name if mode == "none" else found.physical_name
+    name = _field_identity(found, mapping_mode(metadata))
     return f"partition {name}" if column in metadata.partition_columns else name
+
+
+def _field_identity(item: DeltaField, mode: str) -> str:
+    if mode == "id" and item.field_id is not None:
+        own = f"id {item.field_id}"
+    else:
+        own = item.name if mode == "none" else item.physical_name
+    within = [_field_identity(child, mode) for child in item.children]
+    return json.dumps([own, *within], ensure_ascii=False) if within else own
 
 
 def read_as(scope: Scope, rows: pl.DataFrame, came: bool) -> pl.DataFrame:
