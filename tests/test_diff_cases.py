@@ -460,6 +460,21 @@ def test_two_tables(tmp_path: Path) -> None:
     assert (diff.findings().table, diff.findings().other) == ("one", "two")
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_column_that_only_one_of_two_tables_has(tmp_path: Path, swapped: bool) -> None:
+    """A column that only one table has, asked for, is looked for in each table's own files."""
+    tv.create_table(tmp_path / "one", ROWS, key="id")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    tv.append(tmp_path / "two", [{"id": 90, "text": "x", "score": 1.0, "new": 7}], evolve=True)
+    tv.append(tmp_path / "one", [{"id": 80, "text": "y", "score": 1.0}])
+    sides = [(tmp_path / "one", 1), (tmp_path / "two", 1)]
+    (left, a), (right, b) = sides[::-1] if swapped else sides
+    diff = diff_tables(left, right, columns=["text", "new"])
+    assert diff.plan.shared_files == 1, "the file that both have does not hold the column"
+    assert_right(diff, state_of(left, a), state_of(right, b))
+    assert diff.summary.changed == 2
+
+
 def test_rows_not_committed(path: Path) -> None:
     """diff_rows says what an upsert would do: its counts are the upsert's, and nothing is written."""
     table = tv.create_table(path, ROWS, key="id")

@@ -166,16 +166,16 @@ def _plan_rows(left: Side, right: Side, scope: Scope) -> Reading:
 
 
 def _plan_snapshots(left: Side, right: Side, scope: Scope) -> Reading:
-    before, after = list(_files(left)), list(_files(right))
+    apart, before, after = _told_apart(left, right, scope)
     shared: list[DataFile] = []
-    apart = _told_apart(left, right, scope)
     for name_of in (identity, _content) if _same_table(left, right) else (_content,):
-        before, after, met = _met(before, after, name_of, apart)
+        before, after, met = _met(before, after, name_of)
         shared += met
     if left.log is not None and _same_table(left, right):
-        removed, added = thin(left.log, before, after, apart)
+        removed, added = thin(left.log, before, after)
     else:
         removed, added = tuple(map(Piece, before)), tuple(map(Piece, after))
+    removed, added = (removed + tuple(map(Piece, apart[0])), added + tuple(map(Piece, apart[1])))
     read = [*_planned(removed, f"only in {left.name}"), *_planned(added, f"only in {right.name}")]
     plan = Plan(
         way="snapshots" if read else "nothing",
@@ -204,13 +204,12 @@ def _met(
     before: Sequence[DataFile],
     after: Sequence[DataFile],
     name_of: Callable[[DataFile], Hashable | None],
-    apart: Callable[[DataFile], bool],
 ) -> tuple[list[DataFile], list[DataFile], list[DataFile]]:
     """Files of either side without those of a name that both have, as often as both have it; and those of the second.
 
-    A file without a name stays, and one that must be told ``apart``.
+    A file without a name stays.
     """
-    names = [[None if apart(file) else name_of(file) for file in files] for files in (before, after)]
+    names = [[name_of(file) for file in files] for files in (before, after)]
     common = Counter(names[0]) & Counter(names[1])
     del common[None]
     rest: list[list[DataFile]] = []
@@ -232,12 +231,21 @@ def _content(file: DataFile) -> Hashable | None:
     return digest, file.vector.id if file.vector else None, tuple(sorted(file.partition_values.items()))
 
 
-def _told_apart(left: Side, right: Side, scope: Scope) -> Callable[[DataFile], bool]:
-    """Which files of both sides must be read: those that hold a compared column only one side sees; or all."""
-    if _torn(left, right, scope):
-        return lambda file: True  # noqa: ARG005
-    lone = [(side, name) for side in (left, right) for name in _lone(side, scope)]
-    return lambda file: any(_holds(side, file, name) for side, name in lone)
+def _told_apart(
+    left: Side, right: Side, scope: Scope
+) -> tuple[tuple[list[DataFile], list[DataFile]], list[DataFile], list[DataFile]]:
+    """The files of either side that must be read whole, whatever the other has; and the other files of either.
+
+    Those are the files that hold a compared column only one side sees; or all.
+    """
+    torn = _torn(left, right, scope)
+    lone = [(side.snapshot.metadata, n) for side in (left, right) if side.snapshot for n in _lone(side, scope)]
+    apart: tuple[list[DataFile], list[DataFile]] = ([], [])
+    others: tuple[list[DataFile], list[DataFile]] = ([], [])
+    for side, mine, rest in zip((left, right), apart, others, strict=True):
+        for file in _files(side):
+            (mine if torn or any(_holds(side, file, *column) for column in lone) else rest).append(file)
+    return apart, *others
 
 
 def _lone(side: Side, scope: Scope) -> list[str]:
@@ -246,10 +254,10 @@ def _lone(side: Side, scope: Scope) -> list[str]:
     return [n for n in scope.compared if n in there and not (n in scope.before.names and n in scope.after.names)]
 
 
-def _holds(side: Side, file: DataFile, column: str) -> bool:
+def _holds(side: Side, file: DataFile, metadata: Metadata, column: str) -> bool:
+    """Whether a file of a side holds a column of some settings, which may be those of the other side."""
     assert side.log is not None
     assert side.snapshot is not None
-    metadata = side.snapshot.metadata
     if column in metadata.partition_columns:
         return True
     try:
@@ -261,23 +269,15 @@ def _holds(side: Side, file: DataFile, column: str) -> bool:
     }
 
 
-def never(_file: DataFile) -> bool:
-    """No."""
-    return False
-
-
 def thin(
-    log: Log, removed: Sequence[DataFile], added: Sequence[DataFile], apart: Callable[[DataFile], bool] = never
+    log: Log, removed: Sequence[DataFile], added: Sequence[DataFile]
 ) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
-    """The rows of files that leave and of files that come; not those of a physical file that live before and after.
-
-    Files that must be told ``apart`` are whole on both sides.
-    """
+    """The rows of files that leave and of files that come; not those of a physical file that live before and after."""
     gone = {identity(file)[0]: file for file in removed}
     came = {identity(file)[0]: file for file in added}
     pieces = (
-        [_only_here(log, file, None if apart(file) else came.get(identity(file)[0])) for file in removed],
-        [_only_here(log, file, None if apart(file) else gone.get(identity(file)[0])) for file in added],
+        [_only_here(log, file, came.get(identity(file)[0])) for file in removed],
+        [_only_here(log, file, gone.get(identity(file)[0])) for file in added],
     )
     left, right = (tuple(piece for piece in each if piece.rows != 0) for each in pieces)
     return left, right
