@@ -188,9 +188,18 @@ def deleted_positions(storage: Storage, vector: DeletionVector, rows: int) -> Po
     """The positions that a vector deletes, ascending.
 
     Raises:
+        VersionVacuumedError: the vector's file is gone.
         CorruptionError: the vector is damaged, or deletes rows past the file's end.
     """
-    bitmap = vectors.load(storage, vector)
+    try:
+        bitmap = vectors.load(storage, vector)
+    except FileNotFoundError as error:
+        table = storage.root.name
+        raise VersionVacuumedError(
+            f"a version of '{table}' cannot be read: the file of its deletion vector '{vector.path_or_inline}' is gone",
+            hint=f"another tool may have vacuumed the table; try a later version: tablever log {table}",
+            vector=vector.path_or_inline,
+        ) from error
     positions = np.fromiter(bitmap, np.int64, len(bitmap)) if len(bitmap) else np.empty(0, np.int64)
     if len(positions) != vector.cardinality or (len(positions) and positions[-1] >= rows):
         raise CorruptionError(

@@ -15,10 +15,11 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 import tablever as tv
-from tablever import errors
+from tablever import deletions, errors
 from tablever.diff.feed import FeedError
 from tablever.diff.sides import common_type, schema_changes
 from tablever.diff.value import Diff, diff_rows, diff_tables, diff_versions, version_changes
+from tablever.scan import deleted_positions
 from tests.comparing import assert_right, by_way, state_of
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -517,6 +518,41 @@ def test_files_that_are_gone(path: Path) -> None:
         file.unlink()
     with pytest.raises(errors.VersionVacuumedError):
         _ = diff.summary
+
+
+def test_change_files_between_that_are_gone(path: Path) -> None:
+    """Where another tool vacuumed what the commits between wrote, the two versions are compared, and a note says so."""
+    tv.create_table(path, ROWS, key="id")
+    for n in range(2):
+        tv.update(path, {"text": f"'{n}'"}, where="id = 1")
+    diff = by_way(diff_versions(path, 0, 2), "changes")
+    assert diff is not None
+    for file in (path / "_change_data").glob("*.parquet"):
+        file.unlink()
+    assert counts(diff) == (0, 0, 1)
+    assert diff.plan.way == "snapshots"
+    assert any("is gone" in note and "compared" in note for note in diff.summary.notes)
+    assert_right(diff_versions(path, 0, 2), state_of(path, 0), state_of(path, 2))
+
+
+def test_vectors_between_that_are_gone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where vectors of the commits between are gone, their changes are not netted; where an end's are, the end is."""
+    monkeypatch.setattr(deletions, "INLINE_BYTES", 0)
+    tv.create_table(path, ROWS)
+    entry = path / "_delta_log" / f"{0:020d}.json"
+    on, off = (f'"delta.enableChangeDataFeed":"{word}"' for word in ("true", "false"))
+    entry.write_text(entry.read_text().replace(on, off))
+    for n in range(2):
+        tv.delete(path, where=f"id = {n}")
+    tv.overwrite(path, ROWS[:3])
+    assert by_way(diff_versions(path, 0, 3), "changes") is not None
+    for file in path.rglob("*.bin"):
+        file.unlink()
+    deleted_positions.cache_clear()
+    assert by_way(diff_versions(path, 0, 3), "changes") is None
+    assert counts(both_ways(path, 0, 3)) == (0, 7, 0)
+    with pytest.raises(errors.VersionVacuumedError, match="vector"):
+        _ = diff_versions(path, 0, 1).plan
 
 
 def test_log_entries_between_that_are_gone(path: Path) -> None:

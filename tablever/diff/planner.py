@@ -96,12 +96,14 @@ class _NotAllowed(Exception):  # noqa: N818 - a finding of the planner
     """The way would give a wrong answer; the text says why."""
 
 
-def plan_reading(left: Side, right: Side, scope: Scope, *, way: Way | None = None, believed: bool = True) -> Reading:
+def plan_reading(
+    left: Side, right: Side, scope: Scope, *, way: Way | None = None, refused: str | None = None
+) -> Reading:
     """What to read for a diff.
 
     Args:
         way: take this one; InvalidInputError where it is not allowed.
-        believed: whether what the commits say of themselves may be used at all.
+        refused: why the change rows of the commits between may not be netted, where reading them has shown it.
 
     Raises:
         VersionVacuumedError, CorruptionError: a side's settings cannot be read.
@@ -112,8 +114,8 @@ def plan_reading(left: Side, right: Side, scope: Scope, *, way: Way | None = Non
     if compared.plan.way == "nothing" and way is None:
         return compared
     try:
-        if not believed:
-            raise _NotAllowed("a commit between says other things of itself than its files do")
+        if refused is not None:
+            raise _NotAllowed(refused)
         netted = _plan_changes(left, right, scope, compared.plan, UNKNOWN if way == "changes" else compared.plan.bytes)
     except _NotAllowed as reason:
         if way == "changes":
@@ -401,7 +403,10 @@ def _commit_rows(
     moves = [action for action in actions if isinstance(action, Add | Remove)]
     changing = {identity(move.file) for move in moves if move.data_change}
     said = [[file for file in files if identity(file) in changing] for files in (gone, came)]
-    removed, added = thin(log, said[0], said[1])
+    try:
+        removed, added = thin(log, said[0], said[1])
+    except VersionVacuumedError as error:
+        raise _NotAllowed(f"the deletion vectors of version {number} are gone") from error
     net = _minus(_sum(piece.rows for piece in added), _sum(piece.rows for piece in removed))
     if None not in (balance, net) and balance != net:
         raise _NotAllowed(f"version {number} replaces files by others that it says hold the same rows, but not as many")

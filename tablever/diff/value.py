@@ -17,7 +17,13 @@ from tablever.diff.netting import Parts, check_claim, net_batches
 from tablever.diff.planner import Reading, plan_reading
 from tablever.diff.sides import Scope, Side, Tolerance, schema_changes, scope_of
 from tablever.diff.snapshots import row_batches, snapshot_batches
-from tablever.errors import InvalidInputError, InvalidKeyError, TableverError, UnsupportedFeatureError
+from tablever.errors import (
+    InvalidInputError,
+    InvalidKeyError,
+    TableverError,
+    UnsupportedFeatureError,
+    VersionVacuumedError,
+)
 from tablever.findings import ColumnStatistics, Drift, Findings, Plan, SchemaChange, Segments, Summary
 from tablever.frames import to_frame
 from tablever.incoming import Rows, to_table
@@ -78,11 +84,13 @@ class Diff:
     def _parts(self) -> Parts:
         try:
             parts = self._net(self._reading)
-        except FeedError as error:
-            reading = plan_reading(self.left, self.right, self.scope, believed=False)
+        except (FeedError, VersionVacuumedError) as error:
+            if self._reading.feed is None:
+                raise
+            reading = plan_reading(self.left, self.right, self.scope, refused=str(error))
             parts = self._net(reading)
             # What was read is told by what was read in the end.
-            self.__dict__["_reading"], self.__dict__["_disbelieved"] = reading, str(error)
+            self.__dict__["_reading"], self.__dict__["_refused"] = reading, error
         if self.scope.given:
             check_claim(self.left, self.right, self.scope, parts)
         return parts
@@ -157,9 +165,10 @@ class Diff:
 
     def _notes(self, parts: Parts) -> tuple[str, ...]:
         notes = []
-        disbelieved = self.__dict__.get("_disbelieved")
-        if disbelieved is not None:
-            notes.append(f"{disbelieved}: its change rows were not believed, the versions were compared instead")
+        refused = self.__dict__.get("_refused")
+        if refused is not None:
+            why = ": its change rows were not believed, " if isinstance(refused, FeedError) else "; "
+            notes.append(f"{refused}{why}the versions were compared instead")
         if parts.unpaired.num_rows:
             count = parts.unpaired.num_rows
             notes.append(
