@@ -441,6 +441,7 @@ def test_a_column_dropped_is_shown_in_rows_removed_later(path: Path) -> None:
     (log / f"{2:020}.json").write_text("".join(json.dumps(action) + "\n" for action in gone), "utf-8")
     diff = both_ways(path, 0, 2, key="id")
     assert sorted((row["id"], row["a"]) for row in diff.removed.to_pylist()) == [(1, 1), (2, None)]
+    assert by_way(diff, "changes") is None, "the commit that removed them does not know the column any more"
 
 
 # -- other sides

@@ -333,7 +333,8 @@ def _plan_changes(left: Side, right: Side, scope: Scope, other: Plan, budget: in
     if len(numbers) * OPENING > budget:
         raise _NotAllowed(f"to read the {len(numbers)} log entries between costs more than to compare the files")
     feed, read = _feed(left.log, first, numbers)
-    _check_columns(feed, scope, {name: physical(right, name) or physical(left, name) for name in scope.columns})
+    columns = {name: physical(right, name) or physical(left, name) for name in scope.columns}
+    _check_columns(feed, scope, columns, {*table_schema(first.metadata).names})
     plan = replace(
         other,
         way="changes",
@@ -413,12 +414,15 @@ def _commit_rows(
     return CommitRows(number, before, after, removed=removed, added=added, balance=balance)
 
 
-def _check_columns(feed: Iterable[CommitRows], scope: Scope, columns: Mapping[str, str]) -> None:
-    """Each column is one physical column, of types that fit, wherever change rows are read."""
+def _check_columns(feed: Iterable[CommitRows], scope: Scope, columns: Mapping[str, str], first: set[str]) -> None:
+    """Each column is one physical column, of types that fit, wherever change rows are read.
+
+    Args:
+        columns: the physical column of each.
+        first: the columns of the earlier version: change rows that lack one of them lost its values.
+    """
     used: dict[str, tuple[int, Metadata]] = {}
-    first: set[str] = set()
     for commit in feed:
-        first = first or set(table_schema(commit.before).names)
         if commit.removed:
             used.setdefault(commit.before.schema_string, (commit.number, commit.before))
         if commit.changes or commit.added:
