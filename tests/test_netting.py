@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tablever as tv
+from tablever import errors
 from tablever.diff import netting, snapshots
 from tablever.diff.netting import Parts, net_batches
 from tablever.diff.sides import Scope, Side, read_as, scope_of
@@ -84,6 +85,54 @@ def test_spilled_equals_in_memory(went: list, came: list, keyed: bool, size: int
     gc.collect()
     assert folder is None or not folder.exists()
     assert str(added.to_pylist()) == str(before), "a table outlives the parts that it is of"
+
+
+@pytest.mark.parametrize("nested", [["l", "m"], ["f", "l", "m"]])
+def test_nested_columns_do_not_say_where_rows_are_scattered(nested: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key, rows are scattered by flat columns, and are in one part where there are none.
+
+    How an engine hashes a list or a map need not agree with what is equal.
+    """
+    honest = pl.DataFrame.hash_rows
+
+    def flat(self: pl.DataFrame, seed: int = 0) -> pl.Series:
+        assert not any(kind.is_nested() for kind in self.dtypes)
+        return honest(self, seed)
+
+    monkeypatch.setattr(pl.DataFrame, "hash_rows", flat)
+    side = Side(rows=table([]).select(nested))
+    one = scope_of(side, side)
+    went = [{"k": 1, "f": 0.5, "l": [n / 2], "m": [("a", 1)]} for n in range(50)]
+    spilled = net_batches(batches(one, went[:40], went[10:], 10), one, limit=64)
+    assert spilled.folder is not None
+    assert words(spilled) == words(net_batches(batches(one, went[:40], went[10:], 10), one))
+    assert (spilled.added.num_rows, spilled.removed.num_rows) == (10, 10)
+
+
+@pytest.mark.parametrize("suffix", ["-came.arrows", "added.arrow"])
+def test_a_full_disk_is_a_storage_error(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the temporary folder is full, that is a StorageError that says what to do, and nothing is left behind."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    real = pa.OSFile
+
+    def full(path: str, mode: str = "rb") -> Any:
+        return real("/dev/full" if mode == "wb" and path.endswith(suffix) else path, mode)
+
+    monkeypatch.setattr(pa, "OSFile", full)
+    one = scope(["k"])
+    with pytest.raises(errors.StorageError, match="No space left") as refused:
+        net_batches(batches(one, [], [{"k": n} for n in range(50)], 10), one, limit=64)
+    assert "TMPDIR" in str(refused.value.hint)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_temporary_folder_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no temporary folder can be made, that is a StorageError; a small diff needs none."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    one = scope(["k"])
+    with pytest.raises(errors.StorageError, match="temporary folder"):
+        net_batches(batches(one, [], [{"k": n} for n in range(50)], 10), one, limit=64)
+    assert net_batches(batches(one, [], [{"k": 1}], 10), one).added.num_rows == 1
 
 
 def test_what_was_spilled_is_removed_when_netting_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

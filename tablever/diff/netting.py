@@ -57,7 +57,8 @@ def net_batches(batches: Iterable[tuple[bool, pl.DataFrame]], scope: Scope, *, l
     Args:
         batches: rows in ``scope.layout``, and whether they came.
         limit: bytes of rows that are held in memory; more are scattered over files by their key, or without one by
-            the columns that decide, and netted a part at a time: the parts' rows come one after the other then.
+            the columns that decide and are not nested, and netted a part at a time: the parts' rows come one after
+            the other then.
 
     Raises:
         StorageError: the temporary files cannot be written.
@@ -76,7 +77,8 @@ def net_batches(batches: Iterable[tuple[bool, pl.DataFrame]], scope: Scope, *, l
 
 
 def _spilled(batches: Iterable[tuple[bool, pl.DataFrame]], scope: Scope) -> Parts:
-    scattered = Scattered(scope.layout, scope.key or scope.deciding)
+    flat = [name for name in scope.deciding if not scope.layout[name].is_nested()]
+    scattered = Scattered(scope.layout, scope.key or flat)
     folder = scattered.folder
     try:
         for came, frame in batches:

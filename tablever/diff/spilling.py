@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 
+from tablever.errors import StorageError
 from tablever.frames import to_frame
-from tablever.storage import storage_errors
 
 PARTITIONS = 64
 _SEED = 0x5CA77E
 _PLACE = "__tv_partition"
 
 
+@contextmanager
+def _temporary(folder: str | Path) -> Iterator[None]:
+    """What the system refuses of temporary files, as an error of ours; also that they are not there."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StorageError(
+            f"the rows that changed are too many for memory, and cannot be held in '{folder}': {reason}",
+            hint="free some space there, or name another folder in the environment as TMPDIR",
+            reason=reason,
+            errno=error.errno,
+        ) from error
+
+
 class Scattered:
-    """Rows that went and came, in a temporary folder, by partitions; rows alike in some columns are in the same one."""
+    """Rows that went and came, in a temporary folder, by partitions; rows alike in some columns are in the same one.
+
+    Without such columns there is one partition. Every method raises StorageError where the folder cannot be used.
+    """
 
     def __init__(self, layout: Mapping[str, pl.DataType], by: Sequence[str]) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tablever-diff-"))
+        with _temporary("a temporary folder"):
+            self.folder = Path(tempfile.mkdtemp(prefix="tablever-diff-"))
         self._by = list(by)
         self._schema = _arrow(pl.DataFrame(schema=dict(layout))).schema
         self._open = ExitStack()
@@ -33,11 +53,18 @@ class Scattered:
         """Scatter some rows."""
         if not frame.height:
             return
+        with _temporary(self.folder):
+            for number, part in self._parts(frame):
+                self._writer(number, came).write_table(_arrow(part))
+
+    def _parts(self, frame: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+        if not self._by:
+            yield 0, frame
+            return
         places = frame.select(self._by).hash_rows(_SEED) % PARTITIONS
         parts = frame.with_columns(places.alias(_PLACE)).partition_by(_PLACE, as_dict=True, include_key=False)
-        with storage_errors(f"write to '{self.folder}'"):
-            for (number,), part in parts.items():
-                self._writer(int(number), came).write_table(_arrow(part))
+        for (number,), part in parts.items():
+            yield int(number), part
 
     def _writer(self, number: int, came: bool) -> pa.ipc.RecordBatchStreamWriter:
         if (number, came) not in self._writers:
@@ -50,7 +77,7 @@ class Scattered:
 
     def partitions(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         """The rows that went and came of each partition; each is gone from the disk when it is read."""
-        with storage_errors(f"write to '{self.folder}'"):
+        with _temporary(self.folder):
             self._open.close()
         for number in range(PARTITIONS):
             if (number, False) in self._writers or (number, True) in self._writers:
@@ -60,31 +87,36 @@ class Scattered:
         if (number, came) not in self._writers:
             return to_frame(self._schema.empty_table())
         path = self._path(number, came)
-        with pa.OSFile(str(path)) as source, pa.ipc.open_stream(source) as reader:
-            frame = to_frame(reader.read_all())
-        path.unlink()
+        with _temporary(self.folder):
+            with pa.OSFile(str(path)) as source, pa.ipc.open_stream(source) as reader:
+                frame = to_frame(reader.read_all())
+            path.unlink()
         return frame
 
 
 class Gathered:
-    """A table written piece by piece, and mapped into memory in the end: the system may drop its pages."""
+    """A table written piece by piece, and mapped into memory in the end: the system may drop its pages.
+
+    Every method raises StorageError where its folder cannot be used.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path, self._schema = path, schema
         self._open = ExitStack()
-        sink = self._open.enter_context(pa.OSFile(str(path), "wb"))
-        self._writer = self._open.enter_context(pa.ipc.new_file(sink, schema))
+        with _temporary(path.parent):
+            sink = self._open.enter_context(pa.OSFile(str(path), "wb"))
+            self._writer = self._open.enter_context(pa.ipc.new_file(sink, schema))
 
     def add(self, rows: pa.Table) -> None:
         """Rows in the table's columns, at its end."""
-        with storage_errors(f"write to '{self._path}'"):
+        with _temporary(self._path.parent):
             self._writer.write_table(rows, max_chunksize=1 << 17)
 
     def table(self) -> pa.Table:
         """All of them."""
-        with storage_errors(f"write to '{self._path}'"):
+        with _temporary(self._path.parent):
             self._open.close()
-        return pa.ipc.open_file(pa.memory_map(str(self._path))).read_all()
+            return pa.ipc.open_file(pa.memory_map(str(self._path))).read_all()
 
 
 def remove_folder(folder: Path) -> None:
