@@ -230,6 +230,7 @@ class Findings:
         before, after: the versions; None: no version (nothing, or rows not committed).
         columns_before, columns_after: the columns of the rows shown.
         added, removed, updated: the first rows of each, in the columns of ``Diff``'s parts.
+        changed: of each row of ``updated``, whether it differs in each compared column outside the key.
         statistics, drift, segments: None where they were not asked for or could not be had.
         left_out: what is not in here, by part: ``added``, ``removed``, ``updated`` count rows.
     """
@@ -249,6 +250,7 @@ class Findings:
     added: pa.Table
     removed: pa.Table
     updated: pa.Table
+    changed: pa.Table
     statistics: tuple[ColumnStatistics, ...] | None = None
     drift: tuple[Drift, ...] | None = None
     segments: Segments | None = None

@@ -209,6 +209,14 @@ def to_json(value: Any) -> Any:
     return str(value)
 
 
+def json_column(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """A column's values as JSON."""
+    values: list[Any] = column.to_pylist()
+    kind = column.type
+    same = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind)
+    return values if same else [to_json(value) for value in values]
+
+
 def instant_text(value: datetime) -> str:
     """ISO 8601 with a Z where there is a zone; ``2026-11-01T12:00:00Z``."""
     if value.tzinfo is None:

@@ -10,6 +10,7 @@ import re
 import sys
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -21,16 +22,16 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tablever.changes import unlike
+import tablever as tv
+from tablever.diff.cells import changed_cells
 from tablever.diff.counted import QUANTILES, Numbers
-from tablever.diff.sides import common_type
+from tablever.diff.sides import Side, scope_of
 from tablever.errors import UnsupportedFeatureError
 from tablever.findings import (
     Bins,
@@ -81,6 +82,21 @@ def version(number: int, text: str = "") -> Version:
     )  # fmt: skip
 
 
+def with_updated(found: Findings, updated: pa.Table) -> Findings:
+    """Findings with other updated rows, of which what is not plainly equal changed."""
+
+    def side(word: str, column: str) -> list[Any]:
+        name = word + column
+        return updated[name].to_pylist() if name in updated.column_names else [None] * updated.num_rows
+
+    columns = [name for name in found.compared if name not in found.key]
+    flags = {
+        name: pa.array([a != b for a, b in zip(side("from_", name), side("to_", name), strict=True)], pa.bool_())
+        for name in columns
+    }
+    return replace(found, updated=updated, changed=pa.table(flags))
+
+
 def findings(text: str = "pos", *, statistics: bool = False) -> Findings:
     """One row of each kind, a schema change of each kind, and ``text`` wherever a text can be."""
     name = f"label{text}"
@@ -126,6 +142,7 @@ def findings(text: str = "pos", *, statistics: bool = False) -> Findings:
                 f"to_new{text}": [text],
             }
         ),
+        changed=pa.table({name: [True], "stars": [True]}),
         statistics=(
             ColumnStatistics(name, pa.string(), profile, replace(profile, nulls=0)),
             ColumnStatistics("stars", pa.int64(), numbers, numbers),
@@ -149,7 +166,7 @@ def nothing_differs() -> Findings:
     empty = pa.table({"id": pa.array([], pa.string())})
     return replace(
         findings(), schema=(), summary=Summary(3, 3, 0, 0, 0, 3), added=empty, removed=empty, updated=empty,
-        plan=Plan("nothing", "the versions are alike"), segments=None, left_out={},
+        changed=pa.table({}), plan=Plan("nothing", "the versions are alike"), segments=None, left_out={},
     )  # fmt: skip
 
 
@@ -280,7 +297,8 @@ def test_markdown_code_is_exactly_the_text(text: str) -> None:
 def test_texts_are_cut() -> None:
     """A text of a megabyte is a few hundred characters of a report."""
     long = findings("x" * 1_000_000)
-    short = replace(findings(), updated=long.updated.rename_columns(findings().updated.column_names), added=long.added)
+    updated = long.updated.rename_columns(findings().updated.column_names)
+    short = replace(findings(), updated=updated, added=long.added)
     assert len(page.render(short)) < 100_000
     assert len(markdown.render(short)) < 20_000
 
@@ -289,8 +307,10 @@ def test_texts_are_cut() -> None:
 
 
 def records(found: Findings) -> list[dict[str, Any]]:
-    parts = [part.to_batches() for part in (found.removed, found.added, found.updated)]
-    return [json.loads(line) for line in json_lines.records(found, *parts)]
+    removed, added, updated = (part.to_batches() for part in (found.removed, found.added, found.updated))
+    flagged = [(batch, found.changed) for batch in updated]
+    assert len(flagged) < 2
+    return [json.loads(line) for line in json_lines.records(found, removed, added, flagged)]
 
 
 @given(TEXTS)
@@ -341,46 +361,52 @@ def test_json_values_come_back_as_tablever_read_writes_them(data: st.DataObject)
 # -- which cells changed
 
 
-@given(st.data())
-def test_values_are_alike_as_the_diff_has_it(data: st.DataObject) -> None:
-    """Two values of one type are alike here exactly where the diff's own comparison says so."""
-    kind = data.draw(st.sampled_from([*PRIMITIVES, *NESTED]))
-    pool = data.draw(st.lists(values(kind), min_size=2, max_size=6))
-    tolerance = data.draw(st.sampled_from([None, (0.5, 0.0), (0.0, 0.1)])) if pa.types.is_floating(kind) else None
-    left, right = (pa.array(part, kind) for part in (pool[:-1], pool[1:]))
-    expected = unlike(pl.Series(left), pl.Series(right), tolerance).to_list()
-    pairs = zip(left.to_pylist(), right.to_pylist(), strict=True)
-    assert [not cells.alike(*pair, tolerance or cells.EXACT) for pair in pairs] == expected
-
-
-@pytest.mark.parametrize("old", [*PRIMITIVES, *NESTED], ids=str)
-def test_types_compare_as_the_diff_has_it(old: pa.DataType) -> None:
-    """Values of two types are compared here exactly where the diff has a type for both."""
-    for new in [*PRIMITIVES, *NESTED, pa.list_(pa.int32()), pa.struct([("x", pa.int32()), ("y", pa.string())])]:
-        assert cells.comparable(old, new) == (common_type(old, new) is not None), new
-
-
 def test_changed_cells_of_retyped_and_one_sided_columns() -> None:
     """Text against numbers differs wherever there is a value; a missing side is null; clashing names are told apart."""
-    found = replace(
-        findings(),
-        key=("from_n",),
-        compared=("from_n", "n", "t", "only"),
-        updated=pa.table(
-            {
-                "from_n": ["k", "l"],
-                "_from_n": pa.array([1, 2], pa.int64()),
-                "to_n": ["1", None],
-                "from_t": pa.array([date(2026, 1, 1), None]),
-                "to_t": pa.array([datetime(2026, 1, 1), None], pa.timestamp("us")),  # noqa: DTZ001
-                "to_only": ["new", None],
-            }
-        ),
+    before = {"from_n": ["k", "l"], "n": pa.array([1, 2], pa.int64()), "t": pa.array([date(2026, 1, 1), None])}
+    after = {
+        "from_n": ["k", "l"],
+        "n": ["1", None],
+        "t": pa.array([datetime(2026, 1, 1), None], pa.timestamp("us")),  # noqa: DTZ001
+        "only": ["new", None],
+    }
+    columns = ["n", "t", "only"]
+    scope = scope_of(*(Side(rows=pa.table(rows)) for rows in (before, after)), key="from_n", columns=columns)
+    updated = pa.table(
+        {
+            "from_n": ["k", "l"],
+            "_from_n": before["n"],
+            "to_n": after["n"],
+            "from_t": before["t"],
+            "to_t": after["t"],
+            "to_only": after["only"],
+        }
     )
-    rows = list(cells.updated_rows(found, found.updated))
+    found = replace(findings(), key=("from_n",), compared=scope.compared)
+    rows = list(cells.updated_rows(found, updated, changed_cells(updated, scope)))
     assert [row.key for row in rows] == [("k",), ("l",)]
     changed = [[(cell.column, cell.old, cell.new) for cell in row.cells] for row in rows]
     assert changed == [[("n", 1, "1"), ("only", None, "new")], [("n", 2, None)]]
+
+
+@pytest.mark.parametrize("far", ["0.01", "0.02", "123456"])
+def test_reports_show_the_cells_that_the_diff_counts(far: str, tmp_path: Path) -> None:
+    """Of decimals with more digits than a double has, the cells that count as changed are those that are shown."""
+    one = Decimal("123456789012345678901234.00")
+    kind = pa.decimal128(38, 2)
+    table = tmp_path / "t"
+    tv.create_table(table, pa.table({"id": [1, 2], "n": pa.array([one, one], kind), "m": [1, 2]}), key="id")
+    new = pa.array([one + Decimal(far), one], kind)
+    tv.upsert(table, pa.table({"id": [1, 2], "n": new, "m": [5, 6]}))
+    diff = tv.diff_versions(table, 0, 1, tolerance={"n": 0.01})
+    found = diff.findings()
+    shown = Counter(
+        each.column for row in cells.updated_rows(found, found.updated, found.changed) for each in row.cells
+    )
+    assert shown == diff.summary.cells
+    told = Counter(name for record in records(found) if record["kind"] == "updated" for name in record["cells"])
+    assert told == diff.summary.cells
+    assert Counter(diff.cells["column"].to_pylist()) == diff.summary.cells
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
@@ -592,7 +618,15 @@ def test_every_report_can_say_that_nothing_differs(render: Any) -> None:
         ({"other": "copy"}, ("reviewspos", "version 2", "copy", "version 3")),
         ({"before": None}, ("nothing", "version 3")),
         ({"after": None, "plan": Plan("rows", "why")}, ("version 2", "rows not committed")),
-        ({"key": (), "updated": pa.table({}), "summary": Summary(None, None, 1, 1, 0, None)}, ("? rows", "1")),
+        (
+            {
+                "key": (),
+                "updated": pa.table({}),
+                "changed": pa.table({}),
+                "summary": Summary(None, None, 1, 1, 0, None),
+            },
+            ("? rows", "1"),
+        ),
     ],
     ids=["two tables", "no table", "rows", "no key, counts unknown"],
 )
@@ -629,6 +663,7 @@ def test_a_page_says_what_it_left_out_itself(monkeypatch: pytest.MonkeyPatch) ->
         HARMLESS,
         added=pa.concat_tables([HARMLESS.added] * 3),
         updated=pa.concat_tables([HARMLESS.updated] * 3),
+        changed=pa.concat_tables([HARMLESS.changed] * 3),
         summary=replace(HARMLESS.summary, added=3, updated=3, cells={"labelpos": 3, "stars": 3}),
         plan=replace(HARMLESS.plan, commits=(version(2), version(3))),
         left_out={},
@@ -681,7 +716,7 @@ def test_a_difference_far_into_a_text_is_seen() -> None:
             "to_labelx": ["y" * 300 + "new"],
         }
     )
-    shown = replace(found, updated=long)
+    shown = with_updated(found, long)
     assert any("old" in line and "new" in line for line in printed(screen.lines(shown, width=80)))
     text = Page(page.render(shown)).text
     assert re.search(r"…y{20,60}old…?", text)
@@ -740,7 +775,7 @@ def looks(text: str) -> str:
 def test_a_change_never_reads_as_two_equal_texts(old: str | None, new: str | None) -> None:
     """What looks alike and is not is told apart, on the terminal and in Markdown."""
     updated = pa.table({"id": ["1"], "from_labelx": pa.array([old]), "to_labelx": pa.array([new])})
-    found = replace(findings("x"), updated=updated)
+    found = with_updated(findings("x"), updated)
     (line,) = (line for line in printed(screen.lines(found)) if line.startswith("1 ") and "→" in line)
     left, right = line.removeprefix("1").split("→")
     assert looks(left.replace("labelx", "", 1)) != looks(right)
@@ -753,7 +788,7 @@ def test_lines_without_a_limit_stay_readable() -> None:
     """One long value, name or key does not push all others thousands of columns to the right."""
     found = findings("x")
     updated = pa.table({"id": ["1", "2" * 5000], "from_labelx": ["y" * 5000, "a"], "to_labelx": ["z" * 5000, "b"]})
-    said = printed(screen.lines(replace(found, updated=updated), width=None))
+    said = printed(screen.lines(with_updated(found, updated), width=None))
     assert max(map(width, said)) < 250
 
 
@@ -764,16 +799,16 @@ def test_numbers_that_are_none_have_the_names_of_the_encoding(render: Any) -> No
     updated = pa.table({"id": ["1", "2"], "from_stars": [math.nan, 1.0], "to_stars": [-math.inf, math.inf]})
     words = re.findall(
         r"-?(?:NaN|Infinity)|(?<![a-z])(?:nan|inf)(?![a-z])",
-        unescape(render(replace(findings(), added=added, updated=updated))),
+        unescape(render(with_updated(replace(findings(), added=added), updated))),
     )
     assert sorted(words) == ["-Infinity", "-Infinity", "Infinity", "Infinity", "NaN", "NaN"]
 
 
 def test_empty_text_and_null_are_told_apart() -> None:
     """NULL, the text NULL and the empty text differ in every report."""
-    found = replace(
+    found = with_updated(
         findings("x"),
-        updated=pa.table({"id": ["1", "2", "3"], "from_labelx": [None, "NULL", ""], "to_labelx": ["x", "x", "x"]}),
+        pa.table({"id": ["1", "2", "3"], "from_labelx": [None, "NULL", ""], "to_labelx": ["x", "x", "x"]}),
     )
     html = page.render(found)
     assert '<span class="null">NULL</span>' in html

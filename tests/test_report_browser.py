@@ -27,7 +27,7 @@ import pytest
 from tablever.findings import Findings
 from tablever.report import page
 from tablever.texts import safe
-from tests.test_report import HOSTILE, findings
+from tests.test_report import HOSTILE, findings, with_updated
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no chromium, chromium-browser or google-chrome here")
@@ -82,7 +82,7 @@ def many(statistics: bool = False) -> Findings:
     )
     wide = pa.table({f"column_{number}": ["word" * 20] for number in range(30)})
     summary = replace(found.summary, added=1, updated=5, cells={"labelx": 2, "stars": 4})
-    return replace(found, updated=updated, added=wide, summary=summary)
+    return with_updated(replace(found, added=wide, summary=summary), updated)
 
 
 class Recorder(BaseHTTPRequestHandler):
@@ -161,7 +161,7 @@ def test_every_text_is_shown(tmp_path: Path) -> None:
     updated = pa.table(
         {"id": list(map(str, range(len(texts)))), "from_labelx": texts, "to_labelx": [text + "!" for text in texts]}
     )
-    found = replace(findings("x"), updated=updated)
+    found = with_updated(findings("x"), updated)
     assert driven(page.render(found), CELLS, tmp_path) == [[safe(text), safe(text) + "!"] for text in texts]
 
 

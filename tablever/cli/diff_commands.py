@@ -176,10 +176,12 @@ def _print(found: Diff, form: Form, output: Output) -> None:
         return found.findings(rows=rows, statistics=bool(output.statistics), by=output.by)
 
     if form == "json":
+        from tablever.diff.cells import changed_cells
         from tablever.report import json_lines
 
-        parts = [found.batches(part) for part in ("removed", "added", "updated")]
-        for line in json_lines.records(findings(0), *parts):
+        removed, added, updated = (found.batches(part) for part in ("removed", "added", "updated"))
+        flagged = ((batch, changed_cells(batch, found.scope)) for batch in updated)
+        for line in json_lines.records(findings(0), removed, added, flagged):
             sys.stdout.write(line + "\n")
     elif form == "markdown":
         from tablever.report import markdown

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tablever.cli.output import terminal_width
-from tablever.json_values import column_texts, to_json
+from tablever.json_values import column_texts, json_column
 from tablever.storage import whole_file
 from tablever.texts import cell, fitted_table
 
@@ -99,8 +99,7 @@ def _quoted(texts: pa.Array, delimiter: str) -> pa.Array:
 def _write_jsonl(schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
     rows = 0
     for batch in batches:
-        columns = [[to_json(value) for value in column.to_pylist()] for column in batch.columns]
-        for row in zip(*columns, strict=True):
+        for row in zip(*map(json_column, batch.columns), strict=True):
             values = dict(zip(schema.names, row, strict=True))
             file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
         rows += batch.num_rows

@@ -26,6 +26,14 @@ def cell_schema(scope: Scope) -> pa.Schema:
     return pa.schema([*(scope.after.field(name) for name in scope.key), *names])
 
 
+def changed_cells(updated: pa.Table | pa.RecordBatch, scope: Scope) -> pa.Table:
+    """Of each updated row, whether it differs in each compared column outside the key; in the columns' order."""
+    flags = {
+        name: _changed(updated, scope, name, old, new).to_arrow() for name, (old, new) in _both_images(scope).items()
+    }
+    return pa.table(flags)
+
+
 def cell_batches(updated: pa.Table, scope: Scope, size: int) -> Iterator[pa.RecordBatch]:
     """Changed cells of updated rows, row by row in the columns' order; values as text as in CSV, null as null."""
     schema = cell_schema(scope)
@@ -63,7 +71,9 @@ def _both_images(scope: Scope) -> dict[str, tuple[Image | None, Image | None]]:
     }
 
 
-def _changed(rows: pa.Table, scope: Scope, column: str, old: Image | None, new: Image | None) -> pl.Series:
+def _changed(
+    rows: pa.Table | pa.RecordBatch, scope: Scope, column: str, old: Image | None, new: Image | None
+) -> pl.Series:
     kind = scope.types[column]
     if old is None or new is None or kind is None:
         there = [~pl.Series(rows.column(image.name).is_null()) for image in (old, new) if image is not None]

@@ -11,7 +11,7 @@ from typing import Literal, overload
 import pyarrow as pa
 
 from tablever import merge
-from tablever.diff.cells import cell_batches, cell_schema, change_batches, change_schema
+from tablever.diff.cells import cell_batches, cell_schema, change_batches, change_schema, changed_cells
 from tablever.diff.feed import FeedError, feed_batches
 from tablever.diff.netting import Parts, check_claim, net_batches
 from tablever.diff.planner import Reading, plan_reading
@@ -285,6 +285,7 @@ class Diff:
             statistics=self.statistics if statistics else None,
             drift=self._drift_if_there() if statistics else None,
             segments=self.segments(by) if by else None,
+            changed=changed_cells(kept["updated"], self.scope),
             left_out={name: count for name, count in left_out.items() if count},
             **kept,
         )

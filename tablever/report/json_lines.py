@@ -10,33 +10,35 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from tablever.findings import Drift, Findings, Profile, Segment
-from tablever.json_values import to_json, type_name, version_json
+from tablever.json_values import json_column, to_json, type_name, version_json
 from tablever.report import wording
 from tablever.report.cells import updated_rows
 
 FORMAT = "tablever.diff/v1"
 Batches = Iterable[pa.RecordBatch]
+Flagged = Iterable[tuple[pa.RecordBatch, pa.Table]]
 
 
-def records(findings: Findings, removed: Batches, added: Batches, updated: Batches) -> Iterator[str]:
+def records(findings: Findings, removed: Batches, added: Batches, updated: Flagged) -> Iterator[str]:
     """The lines, without their line ends, one after the other as the batches come.
 
     Args:
         findings: everything but rows is taken from it; rows that it holds are not written.
-        removed, added, updated: all rows of each kind, in the columns of ``Diff``'s parts.
+        removed, added: all rows of each kind, in the columns of ``Diff``'s parts.
+        updated: all rows likewise, each batch with what changed in it, as ``Findings.changed``.
     """
-    for record in _records(findings, removed, added, updated):
-        yield json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return map(encoder.encode, _records(findings, removed, added, updated))
 
 
-def _records(findings: Findings, removed: Batches, added: Batches, updated: Batches) -> Iterator[dict[str, Any]]:
+def _records(findings: Findings, removed: Batches, added: Batches, updated: Flagged) -> Iterator[dict[str, Any]]:
     yield _head(findings)
     yield from ({"kind": "commit", "version": version_json(version)} for version in findings.plan.commits)
     yield from ({"kind": "schema", **asdict(change)} for change in findings.schema)
     yield from _rows("removed", removed)
     yield from _rows("added", added)
-    for batch in updated:
-        yield from _updated(findings, batch)
+    for batch, changed in updated:
+        yield from _updated(findings, batch, changed)
     yield from _statistics(findings)
     yield from _segments(findings)
     yield _end(findings)
@@ -68,14 +70,13 @@ def _columns(schema: pa.Schema) -> list[dict[str, Any]]:
 
 def _rows(kind: Literal["removed", "added"], batches: Batches) -> Iterator[dict[str, Any]]:
     for batch in batches:
-        columns = [[to_json(value) for value in column.to_pylist()] for column in batch.columns]
         names = batch.schema.names
-        for row in range(batch.num_rows):
-            yield {"kind": kind, "row": {name: column[row] for name, column in zip(names, columns, strict=True)}}
+        for row in zip(*map(json_column, batch.columns), strict=True):
+            yield {"kind": kind, "row": dict(zip(names, row, strict=True))}
 
 
-def _updated(findings: Findings, batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    for row in updated_rows(findings, batch):
+def _updated(findings: Findings, batch: pa.RecordBatch, changed: pa.Table) -> Iterator[dict[str, Any]]:
+    for row in updated_rows(findings, batch, changed):
         key = {name: to_json(value) for name, value in zip(findings.key, row.key, strict=True)}
         cells = {each.column: {"old": to_json(each.old), "new": to_json(each.new)} for each in row.cells}
         yield {"kind": "updated", "key": key, "cells": cells}

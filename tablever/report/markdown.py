@@ -173,7 +173,7 @@ def _commits(findings: Findings) -> Iterator[str]:
 def _updated(findings: Findings) -> Iterator[str]:
     rows = [
         [*map(_value, row.key), code(each.column), *_old_new(each)]
-        for row in updated_rows(findings, findings.updated)
+        for row in updated_rows(findings, findings.updated, findings.changed)
         for each in row.cells
     ]
     if rows:

@@ -140,7 +140,7 @@ def _segments(segments: Segments | None, columns: int) -> Iterator[Line]:
 
 
 def _updated(findings: Findings, columns: int) -> Iterator[Line]:
-    rows = list(updated_rows(findings, findings.updated))
+    rows = list(updated_rows(findings, findings.updated, findings.changed))
     if not rows:
         return
     yield from _section("updated", "updated", _of(len(rows), findings.summary.updated))

@@ -203,7 +203,7 @@ def _cells(findings: Findings) -> tuple[int, list[CellRow]]:
     """As many whole rows as the limit allows, the first in any case: their number, and their changed cells."""
     cells: list[CellRow] = []
     rows = 0
-    for row in updated_rows(findings, findings.updated):
+    for row in updated_rows(findings, findings.updated, findings.changed):
         if rows and len(cells) + len(row.cells) > MOST_CELLS:
             break
         cells += _cell_rows(row)

@@ -301,6 +301,7 @@ def gate_findings() -> Findings:
         added=empty,
         removed=empty,
         updated=empty,
+        changed=pa.table({}),
         statistics=(ColumnStatistics("label", pa.string(), Profile(200, 0), Profile(400, 20)),),
         drift=(
             Drift("label", psi=0.3, js=0.05, level="major"),
