@@ -187,6 +187,10 @@ _SCALARS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[Any, pa.DataType,
 )
 
 
+JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_ESCAPED = r'["\\\x00-\x1f]'
+
+
 def to_json(value: Any) -> Any:
     """A Python value as Arrow gives it, as JSON: decimals, dates and instants as text, bytes in base64.
 
@@ -209,12 +213,39 @@ def to_json(value: Any) -> Any:
     return str(value)
 
 
-def json_column(column: pa.Array | pa.ChunkedArray) -> list[Any]:
-    """A column's values as JSON."""
-    values: list[Any] = column.to_pylist()
+def json_objects(rows: pa.RecordBatch) -> pa.LargeStringArray:
+    """Each row as the text of a JSON object, without spaces; what JSON lacks as ``to_json`` has it."""
+    parts: list[str | pa.LargeStringArray] = []
+    for name, column in zip(rows.schema.names, rows.columns, strict=True):
+        parts += [("," if parts else "{") + JSON.encode(name) + ":", json_texts(column)]
+    return joined(*parts, "}")
+
+
+def json_texts(column: pa.Array) -> pa.LargeStringArray:
+    """Each value as the text of a JSON value; null as ``null``."""
     kind = column.type
-    same = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind)
-    return values if same else [to_json(value) for value in values]
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        texts = column.cast(pa.large_string())
+    elif pa.types.is_string(kind):
+        texts = joined('"', column.cast(pa.large_string()), '"')
+        escaped = pc.fill_null(pc.match_substring_regex(column, _ESCAPED), False)
+        if escaped.true_count:
+            rest = pa.array(map(JSON.encode, column.filter(escaped).to_pylist()), pa.large_string())
+            texts = pc.replace_with_mask(texts, escaped, rest)
+    else:
+        values = column.to_pylist()
+        texts = pa.array([None if value is None else _json_text(value) for value in values], pa.large_string())
+    return pc.fill_null(texts, "null")
+
+
+def _json_text(value: Any) -> str:
+    return repr(value) if type(value) is float and isfinite(value) else JSON.encode(to_json(value))
+
+
+def joined(*parts: str | pa.LargeStringArray) -> pa.LargeStringArray:
+    """Texts put together row by row; null where one of them is."""
+    texts = [pa.scalar(part, pa.large_string()) if isinstance(part, str) else part for part in parts]
+    return pc.binary_join_element_wise(*texts, pa.scalar("", pa.large_string()))
 
 
 def instant_text(value: datetime) -> str:

@@ -351,11 +351,36 @@ def test_json_values_come_back_as_tablever_read_writes_them(data: st.DataObject)
     """Values of any type are encoded as JSON Lines files of rows are."""
     kind = data.draw(st.sampled_from([*PRIMITIVES, *NESTED]))
     value = data.draw(values(kind))
-    rows = pa.table({"id": pa.array([value], kind)})
+    rows = pa.table({"id": pa.array([value, None], kind)})
     read = records(replace(findings(), added=rows))
-    assert next(r["row"]["id"] for r in read if r["kind"] == "added") == json.loads(
-        json.dumps(to_json(rows["id"][0].as_py()))
+    expected = [json.loads(json.dumps(to_json(each.as_py()))) for each in rows["id"]]
+    assert [r["row"]["id"] for r in read if r["kind"] == "added"] == expected
+
+
+def test_cells_of_many_rows_are_each_in_their_row() -> None:
+    """Rows with some, all and no changed cells: every line has its own key and its own cells, in the columns' order."""
+    columns = ["id", "a", "b", "c"]
+    found = replace(findings(), compared=tuple(columns))
+    rows = [(n, {name: n % 7 < place for place, name in enumerate("abc")}) for n in range(100)]
+    updated = pa.table(
+        {
+            "id": [f"k{n}" for n, _ in rows],
+            **{f"from_{name}": [f"{name}{n}\n" for n, _ in rows] for name in "ab"},
+            **{f"to_{name}": pa.array([n / 2 for n, _ in rows]) for name in "bc"},
+        }
     )
+    changed = pa.table({name: [flags[name] for _, flags in rows] for name in "abc"})
+    read = records(replace(found, updated=updated, changed=changed))
+    lines = {each["key"]["id"]: each["cells"] for each in read if each["kind"] == "updated"}
+    assert lines == {
+        f"k{n}": {
+            name: {"old": None if name == "c" else f"{name}{n}\n", "new": None if name == "a" else n / 2}
+            for name, is_changed in flags.items()
+            if is_changed
+        }
+        for n, flags in rows
+    }
+    assert all(list(cells) == sorted(cells) for cells in lines.values())
 
 
 # -- which cells changed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tablever.cli.output import terminal_width
-from tablever.json_values import column_texts, json_column
+from tablever.json_values import column_texts, joined, json_objects
 from tablever.storage import whole_file
 from tablever.texts import cell, fitted_table
 
@@ -96,12 +95,10 @@ def _quoted(texts: pa.Array, delimiter: str) -> pa.Array:
     return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), texts)
 
 
-def _write_jsonl(schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
+def _write_jsonl(_schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
     rows = 0
     for batch in batches:
-        for row in zip(*map(json_column, batch.columns), strict=True):
-            values = dict(zip(schema.names, row, strict=True))
-            file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        file.write("".join(joined(json_objects(batch), "\n").to_pylist()).encode())
         rows += batch.num_rows
     return rows
 

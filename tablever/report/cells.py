@@ -43,7 +43,7 @@ def updated_rows(findings: Findings, rows: pa.Table | pa.RecordBatch, changed: p
     cells: list[list[Cell]] = [[] for _ in range(rows.num_rows)]
     for column in changed.column_names:
         places = pc.indices_nonzero(changed.column(column))
-        sides = (_image(findings, rows, word + column, places) for word in ("from_", "to_"))
+        sides = (image.take(places).to_pylist() for image in images(findings, rows, column))
         for place, old, new in zip(places.to_pylist(), *sides, strict=True):
             cells[place].append(Cell(column, old, new))
     keys = zip(*(column.to_pylist() for column in rows.columns[: len(findings.key)]), strict=True)
@@ -51,14 +51,13 @@ def updated_rows(findings: Findings, rows: pa.Table | pa.RecordBatch, changed: p
         yield UpdatedRow(key, tuple(each))
 
 
-def _image(findings: Findings, rows: pa.Table | pa.RecordBatch, name: str, places: pa.Array) -> list[Any]:
-    """Values of a column of ``Diff.updated`` at some rows; one that is called like a key column goes out of its way."""
-    while name in findings.key:
-        name = f"_{name}"
-    if name not in rows.schema.names:
-        return [None] * len(places)
-    values: list[Any] = rows.column(name).take(places).to_pylist()
-    return values
+def images(findings: Findings, rows: pa.Table | pa.RecordBatch, column: str) -> Iterator[pa.Array | pa.ChunkedArray]:
+    """The old and the new values of a column in ``Diff.updated``; nulls of a side that lacks it."""
+    for word in ("from_", "to_"):
+        name = word + column
+        while name in findings.key:  # it goes out of the way of a key column that is called like it
+            name = f"_{name}"
+        yield rows.column(name) if name in rows.schema.names else pa.nulls(rows.num_rows)
 
 
 def difference(old: Any, new: Any) -> Decimal | None:

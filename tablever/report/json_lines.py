@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tablever.findings import Drift, Findings, Profile, Segment
-from tablever.json_values import json_column, to_json, type_name, version_json
+from tablever.json_values import JSON, joined, json_objects, json_texts, to_json, type_name, version_json
 from tablever.report import wording
-from tablever.report.cells import updated_rows
+from tablever.report.cells import images
 
 FORMAT = "tablever.diff/v1"
 Batches = Iterable[pa.RecordBatch]
@@ -27,18 +28,22 @@ def records(findings: Findings, removed: Batches, added: Batches, updated: Flagg
         removed, added: all rows of each kind, in the columns of ``Diff``'s parts.
         updated: all rows likewise, each batch with what changed in it, as ``Findings.changed``.
     """
-    encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return map(encoder.encode, _records(findings, removed, added, updated))
+    yield from map(JSON.encode, _before(findings))
+    for kind, batches in (("removed", removed), ("added", added)):
+        for batch in batches:
+            yield from joined(f'{{"kind":"{kind}","row":', json_objects(batch), "}").to_pylist()
+    for batch, changed in updated:
+        yield from _updated(findings, batch, changed).to_pylist()
+    yield from map(JSON.encode, _after(findings))
 
 
-def _records(findings: Findings, removed: Batches, added: Batches, updated: Flagged) -> Iterator[dict[str, Any]]:
+def _before(findings: Findings) -> Iterator[dict[str, Any]]:
     yield _head(findings)
     yield from ({"kind": "commit", "version": version_json(version)} for version in findings.plan.commits)
     yield from ({"kind": "schema", **asdict(change)} for change in findings.schema)
-    yield from _rows("removed", removed)
-    yield from _rows("added", added)
-    for batch, changed in updated:
-        yield from _updated(findings, batch, changed)
+
+
+def _after(findings: Findings) -> Iterator[dict[str, Any]]:
     yield from _statistics(findings)
     yield from _segments(findings)
     yield _end(findings)
@@ -68,18 +73,17 @@ def _columns(schema: pa.Schema) -> list[dict[str, Any]]:
     return [{"name": item.name, "type": type_name(item.type), "nullable": item.nullable} for item in schema]
 
 
-def _rows(kind: Literal["removed", "added"], batches: Batches) -> Iterator[dict[str, Any]]:
-    for batch in batches:
-        names = batch.schema.names
-        for row in zip(*map(json_column, batch.columns), strict=True):
-            yield {"kind": kind, "row": dict(zip(names, row, strict=True))}
-
-
-def _updated(findings: Findings, batch: pa.RecordBatch, changed: pa.Table) -> Iterator[dict[str, Any]]:
-    for row in updated_rows(findings, batch, changed):
-        key = {name: to_json(value) for name, value in zip(findings.key, row.key, strict=True)}
-        cells = {each.column: {"old": to_json(each.old), "new": to_json(each.new)} for each in row.cells}
-        yield {"kind": "updated", "key": key, "cells": cells}
+def _updated(findings: Findings, batch: pa.RecordBatch, changed: pa.Table) -> pa.LargeStringArray:
+    """A line for each row, its cells column by column: null where one did not change, and then left out."""
+    columns = [pa.repeat(pa.scalar("", pa.large_string()), batch.num_rows)]
+    for column in changed.column_names:
+        flags = changed.column(column).to_numpy()
+        old, new = (json_texts(image.filter(flags)) for image in images(findings, batch, column))
+        cells = joined(f',{JSON.encode(column)}:{{"old":', old, ',"new":', new, "}")
+        columns.append(pc.fill_null(cells.take(pa.array(np.cumsum(flags) - 1, mask=~flags)), ""))
+    cells = pc.utf8_slice_codeunits(joined(*columns), start=1)
+    keys = json_objects(batch.select(list(findings.key)))
+    return joined('{"kind":"updated","key":', keys, ',"cells":{', cells, "}}")
 
 
 def _statistics(findings: Findings) -> Iterator[dict[str, Any]]:
