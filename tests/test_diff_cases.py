@@ -16,8 +16,9 @@ from deltalake import DeltaTable, write_deltalake
 
 import tablever as tv
 from tablever import deletions, errors
+from tablever.arrow_types import common_type
 from tablever.diff.feed import FeedError
-from tablever.diff.sides import common_type, schema_changes
+from tablever.diff.sides import schema_changes
 from tablever.diff.value import Diff, diff_rows, diff_tables, diff_versions, version_changes
 from tablever.scan import deleted_positions
 from tests.comparing import assert_right, by_way, state_of
@@ -185,6 +186,21 @@ def test_retyped_columns(path: Path, old: pa.DataType, new: pa.DataType, value: 
     assert diff.changes().read_all().num_rows == (0 if same else 4)
 
 
+@pytest.mark.parametrize("fields", [["a", "b", "c"], ["a", "d"], ["a"]], ids=["more", "others", "fewer"])
+def test_structs_of_other_fields_cannot_be_compared(path: Path, fields: list[str]) -> None:
+    """A struct whose fields came or went is of a type that has none in common: every value of it changed."""
+    rows = [{"id": 1, "s": {"a": 1, "b": 2}, "n": 1}, {"id": 2, "s": None, "n": 1}, {"id": 3, "s": None, "n": 1}]
+    write_deltalake(path, pa.Table.from_pylist(rows))
+    other = pa.array([dict.fromkeys(fields, 1), None, None], pa.struct([(name, pa.int64()) for name in fields]))
+    after = pa.table({"id": [1, 2, 3], "s": other, "n": [1, 1, 2]})
+    write_deltalake(path, after, mode="overwrite", schema_mode="overwrite")
+    diff = both_ways(path, 0, 1, key="id")
+    assert diff.summary.cells == {"s": 1, "n": 1}
+    assert any("'s' cannot be compared" in note for note in diff.summary.notes)
+    assert [(change.change, change.name) for change in diff.schema] == [("retyped", "s")]
+    assert counts(both_ways(path, 0, 1, key="id", exclude=["s"])) == (0, 0, 1)
+
+
 def test_common_types() -> None:
     """The type that holds both is the narrowest that is exact, at any depth; nested types follow their parts."""
     assert common_type(pa.int8(), pa.int32()) == pa.int32()
@@ -194,6 +210,8 @@ def test_common_types() -> None:
     assert common_type(pa.map_(pa.string(), pa.int8()), pa.map_(pa.string(), pa.int16())).item_type == pa.int16()
     assert common_type(pa.struct([("a", pa.int8())]), pa.struct([("a", pa.string())])) is None
     assert common_type(pa.struct([("a", pa.int8())]), pa.struct([("b", pa.int8())])) is None
+    a, b = pa.field("a", pa.int8()), pa.field("b", pa.int8())
+    assert common_type(pa.struct([a, b]), pa.struct([b, a])) is None
 
 
 def test_only_some_columns(path: Path) -> None:
