@@ -22,6 +22,8 @@ _BECOMES = {kind: kind for kind in _AS_THEY_ARE} | {
     pa.uint64(): pa.int64(),
     pa.float16(): pa.float32(),
 }
+_INTEGERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
+_DIGITS = dict(zip(_INTEGERS, (3, 5, 10, 19), strict=True))
 
 
 def canonical_type(kind: pa.DataType, column: str) -> pa.DataType:
@@ -134,6 +136,43 @@ def _no_type(column: str, kind: pa.DataType, advice: str) -> SchemaMismatchError
     return SchemaMismatchError(
         f"column '{column}' has the type {kind}, for which Delta has none", hint=advice, column=column, found=kind
     )
+
+
+def common_type(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
+    """The narrowest type that holds every value of both types exactly; None where there is none."""
+    if left == right:
+        return left
+    if pa.types.is_nested(left) or pa.types.is_nested(right):
+        return _common_nested(left, right)
+    pair = {left, right}
+    if pair <= {*_INTEGERS}:
+        return max(pair, key=_INTEGERS.index)
+    if pair == {pa.date32(), pa.timestamp("us")}:
+        return pa.timestamp("us")
+    if pair <= {*_INTEGERS[:3], pa.float32(), pa.float64()}:
+        return pa.float64()
+    if all(pa.types.is_decimal(kind) or kind in _DIGITS for kind in pair):
+        shapes = [(_DIGITS[kind], 0) if kind in _DIGITS else (kind.precision, kind.scale) for kind in pair]
+        scale = max(scale for _, scale in shapes)
+        precision = max(precision - scale_ for precision, scale_ in shapes) + scale
+        return pa.decimal128(precision, scale) if precision <= 38 else None
+    return None
+
+
+def _common_nested(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
+    if pa.types.is_list(left) and pa.types.is_list(right):
+        inner = common_type(left.value_type, right.value_type)
+        return None if inner is None else pa.list_(left.value_field.with_type(inner).with_nullable(True))
+    if pa.types.is_map(left) and pa.types.is_map(right):
+        parts = [common_type(left.key_type, right.key_type), common_type(left.item_type, right.item_type)]
+        return None if None in parts else pa.map_(parts[0], pa.field("value", parts[1]))
+    if pa.types.is_struct(left) and pa.types.is_struct(right):
+        if [item.name for item in left] != [item.name for item in right]:
+            return None
+        inner = [common_type(left.field(item.name).type, item.type) for item in right]
+        names = [item.name for item in right]
+        return None if None in inner else pa.struct([pa.field(n, k) for n, k in zip(names, inner, strict=True)])
+    return None
 
 
 def check_distinct(names: Sequence[str], where: str) -> None:

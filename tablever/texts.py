@@ -165,6 +165,18 @@ def plural(number: int | None, noun: str = "row") -> str:
     return f"{count(number)} {noun}" + ("" if number == 1 else "s")
 
 
+def size_text(number: int) -> str:
+    """``812 bytes``, ``3.4 MB``: decimal units."""
+    if number < 1000:
+        return plural(number, "byte")
+    value = float(number)
+    for unit in ("kB", "MB", "GB", "TB"):  # noqa: B007
+        value /= 1000
+        if value < 999.95:
+            break
+    return f"{value:.1f} {unit}"
+
+
 def changes_text(version: Version) -> str:
     """``+12 -10 ~10``: rows added, removed, updated, as the version counts them; those that are none left out."""
     counts = {"+": version.rows_added, "-": version.rows_removed, "~": version.rows_updated}

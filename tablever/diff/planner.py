@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tablever import merge
+from tablever.arrow_types import common_type
 from tablever.datafiles import PAGE_BYTES, SHA256_TAG
 from tablever.delta.actions import Action, Add, Remove
 from tablever.delta.listing import entry_path
 from tablever.delta.replay import Identity, identity
-from tablever.diff.sides import Scope, Side, common_type, physical, physical_in
+from tablever.diff.sides import Scope, Side, physical, physical_in
 from tablever.errors import CorruptionError, InvalidInputError, VersionVacuumedError
 from tablever.findings import Plan, PlannedFile, Rejected, Way
 from tablever.frames import to_frame
@@ -27,7 +28,7 @@ from tablever.layout import physical_name, table_schema
 from tablever.log import Log
 from tablever.model import ChangeFile, DataFile, Metadata, Snapshot, Version
 from tablever.scan import SCHEMA_TAG, Positions, deleted_positions, locate, missing_file, read_footer
-from tablever.texts import plural
+from tablever.texts import plural, size_text
 
 OPENING = 64 * 1024  # what opening an object costs, in bytes read: ten thousand tiny commits are not free
 ROW_GROUP_BYTES = 128 << 20  # of files that others wrote: what must be decoded to have one row
@@ -129,17 +130,13 @@ def _chosen(compared: Reading, netted: Reading, way: Way | None) -> Reading:
     cheaper = netted.plan.bytes < compared.plan.bytes
     at_most = [n for n in (netted.plan.at_most_rows, compared.plan.at_most_rows) if n is not None]
     one, other = (netted, compared) if (cheaper if way is None else way == "changes") else (compared, netted)
-    comparison = f"{_size(one.plan.bytes)} to read, against {_size(other.plan.bytes)}"
+    comparison = f"{size_text(one.plan.bytes)} to read, against {size_text(other.plan.bytes)}"
     why = {
         "changes": f"the commits between say what they changed: {comparison} to compare the files of both versions",
         "snapshots": f"the files that only one version has: {comparison} to net the changes of the commits between",
     }.get(one.plan.way, one.plan.why)
     rejected = Rejected(other.plan.way, other.plan.bytes, "it would read no less")
     return replace(one, plan=replace(one.plan, why=why, rejected=rejected, at_most_rows=min(at_most, default=None)))
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 # -- rows that are not committed

@@ -17,6 +17,7 @@ from functools import cached_property
 import polars as pl
 import pyarrow as pa
 
+from tablever.arrow_types import common_type
 from tablever.columns import check_key, did_you_mean, listed
 from tablever.errors import InvalidInputError, InvalidKeyError, SchemaMismatchError
 from tablever.findings import SchemaChange
@@ -30,8 +31,6 @@ from tablever.schema import DeltaField, fields
 Tolerance = float | tuple[float, float] | Mapping[str, float | tuple[float, float]]
 
 AFTER = "__tv_after_"
-_INTEGERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
-_DIGITS = dict(zip(_INTEGERS, (3, 5, 10, 19), strict=True))
 
 
 @dataclass(frozen=True)
@@ -242,43 +241,6 @@ def _asked(
 def _type(before: pa.Schema, after: pa.Schema, name: str) -> pa.DataType | None:
     kinds = [schema.field(name).type for schema in (before, after) if name in schema.names]
     return kinds[0] if len(kinds) == 1 else common_type(*kinds)
-
-
-def common_type(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
-    """The narrowest type that holds every value of both types exactly; None where there is none."""
-    if left == right:
-        return left
-    if pa.types.is_nested(left) or pa.types.is_nested(right):
-        return _common_nested(left, right)
-    pair = {left, right}
-    if pair <= {*_INTEGERS}:
-        return max(pair, key=_INTEGERS.index)
-    if pair == {pa.date32(), pa.timestamp("us")}:
-        return pa.timestamp("us")
-    if pair <= {*_INTEGERS[:3], pa.float32(), pa.float64()}:
-        return pa.float64()
-    if all(pa.types.is_decimal(kind) or kind in _DIGITS for kind in pair):
-        shapes = [(_DIGITS[kind], 0) if kind in _DIGITS else (kind.precision, kind.scale) for kind in pair]
-        scale = max(scale for _, scale in shapes)
-        precision = max(precision - scale_ for precision, scale_ in shapes) + scale
-        return pa.decimal128(precision, scale) if precision <= 38 else None
-    return None
-
-
-def _common_nested(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
-    if pa.types.is_list(left) and pa.types.is_list(right):
-        inner = common_type(left.value_type, right.value_type)
-        return None if inner is None else pa.list_(left.value_field.with_type(inner).with_nullable(True))
-    if pa.types.is_map(left) and pa.types.is_map(right):
-        parts = [common_type(left.key_type, right.key_type), common_type(left.item_type, right.item_type)]
-        return None if None in parts else pa.map_(parts[0], pa.field("value", parts[1]))
-    if pa.types.is_struct(left) and pa.types.is_struct(right):
-        if [item.name for item in left] != [item.name for item in right]:
-            return None
-        inner = [common_type(left.field(item.name).type, item.type) for item in right]
-        names = [item.name for item in right]
-        return None if None in inner else pa.struct([pa.field(n, k) for n, k in zip(names, inner, strict=True)])
-    return None
 
 
 def _tolerances(

@@ -18,7 +18,7 @@ from tablever.errors import UnsupportedFeatureError
 from tablever.findings import Findings
 from tablever.report import screen, wording
 from tablever.report.view import LONGEST, shown, view
-from tablever.texts import changes_text, count, cut, plural, safe, time_text
+from tablever.texts import changes_text, count, cut, plural, safe, size_text, time_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -72,7 +72,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        svg=Markup, runs=runs, shown=shown, count=count, plural=plural, size=screen.size, time=time_text
+        svg=Markup, runs=runs, shown=shown, count=count, plural=plural, size=size_text, time=time_text
     )
     environment.globals.update(wording=wording, changes_text=changes_text)
     return environment

@@ -15,7 +15,19 @@ from tablever.findings import Drift, Findings, Plan, SchemaChange, Segments
 from tablever.model import Version
 from tablever.report import wording
 from tablever.report.cells import UpdatedRow, updated_rows
-from tablever.texts import GAP, WIDEST_CELL, cell, changes_text, count, cut, plural, safe, table_lines, time_text
+from tablever.texts import (
+    GAP,
+    WIDEST_CELL,
+    cell,
+    changes_text,
+    count,
+    cut,
+    plural,
+    safe,
+    size_text,
+    table_lines,
+    time_text,
+)
 from tablever.texts import width as width_of
 
 Role = Literal["plain", "title", "dim", "name", "added", "removed", "updated", "warning"]
@@ -253,19 +265,19 @@ def plan_lines(plan: Plan, *, width: int | None = 80) -> Iterator[Line]:
 def _plan(plan: Plan, columns: int) -> Iterator[Line]:
     yield (("way      ", "dim"), (plan.way, "title"))
     yield from _hanging("why", plan.why, columns)
-    read = size(sum(file.bytes for file in plan.files))
-    reads = f"{read} of {size(plan.table_bytes)}, {plural(len(plan.files), 'file')}"
+    read = size_text(sum(file.bytes for file in plan.files))
+    reads = f"{read} of {size_text(plan.table_bytes)}, {plural(len(plan.files), 'file')}"
     yield (("reads    ", "dim"), (reads, "plain"))
     if plan.at_most_rows is not None:
         yield (("rows     ", "dim"), (f"at most {plural(plan.at_most_rows)} can differ", "plain"))
     yield from _untouched(plan, columns)
     if plan.rejected:
-        cost = "not allowed" if plan.rejected.bytes is None else size(plan.rejected.bytes)
+        cost = "not allowed" if plan.rejected.bytes is None else size_text(plan.rejected.bytes)
         yield from _hanging("not", f"{plan.rejected.way} ({cost}): {plan.rejected.why}", columns)
     yield from _commits(plan.commits)
     if plan.files:
         yield from _section("files")
-        rows = [[safe(file.path), size(file.bytes), size(file.size), safe(file.why)] for file in plan.files]
+        rows = [[safe(file.path), size_text(file.bytes), size_text(file.size), safe(file.why)] for file in plan.files]
         header = ["path", "read", "size", "why"]
         for line, role in _roles(table_lines(header, rows, [False, True, True, False], columns)):
             yield ((line, role),)
@@ -285,18 +297,6 @@ def _untouched(plan: Plan, columns: int) -> Iterator[Line]:
 def _hanging(name: str, text: str, columns: int) -> Iterator[Line]:
     for place, line in enumerate(_wrapped(safe(text), "plain", columns - 9)):
         yield ((f"{'' if place else name:<9}", "dim"), *line)
-
-
-def size(number: int) -> str:
-    """``812 bytes``, ``3.4 MB``: decimal units."""
-    if number < 1000:
-        return plural(number, "byte")
-    value = float(number)
-    for unit in ("kB", "MB", "GB", "TB"):  # noqa: B007
-        value /= 1000
-        if value < 999.95:
-            break
-    return f"{value:.1f} {unit}"
 
 
 def _fitted(line: Line, columns: int) -> Line:
