@@ -15,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tablever as tv
-from tablever import errors, frames
+from tablever import deletions, errors, frames
 from tablever.diff import planner
 from tablever.diff.value import Diff, diff_rows, diff_versions
 from tablever.findings import Plan
+from tablever.scan import deleted_positions
+from tablever.storage import Storage
+from tests.comparing import by_way
 
 ROWS = 60_000
 
@@ -93,6 +96,49 @@ def test_without_a_feed_only_rows_under_the_vectors_are_read(path: Path, opened:
     opened.clear()
     assert (diff.summary.added, diff.summary.removed) == (1, 2)
     assert opened == named(diff.plan)
+
+
+def test_vectors_are_in_the_plan(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of vectors that tell which rows are read are planned, for the bytes that are read of them."""
+    monkeypatch.setattr(deletions, "INLINE_BYTES", 0)
+    entry = path / "_delta_log" / f"{0:020d}.json"
+    on, off = (f'"delta.enableChangeDataFeed":"{word}"' for word in ("true", "false"))
+    entry.write_text(entry.read_text().replace(on, off))
+    tv.delete(path, where="id % 7 = 0")
+    tv.delete(path, where="id % 5 = 0")
+    read: dict[str, int] = {}
+    ranges = Storage.get_range
+
+    def counted(self: Storage, relative: str, start: int, length: int) -> bytes:
+        read[relative] = read.get(relative, 0) + length
+        return ranges(self, relative, start, length)
+
+    monkeypatch.setattr(Storage, "get_range", counted)
+    for a, b in ((0, 2), (1, 2)):
+        deleted_positions.cache_clear()
+        read.clear()
+        planned: dict[str, int] = {}
+        for way in ("changes", "snapshots"):
+            diff = by_way(diff_versions(path, a, b), way)
+            assert diff is not None
+            assert diff.summary.removed
+            vectors = {file.path: file.bytes for file in diff.plan.files if file.path.endswith(".bin")}
+            assert len(vectors) == (2 if (a, way) != (0, "snapshots") else 1)
+            planned |= vectors
+        assert planned.keys() == {name for name in read if name.endswith(".bin")}
+        assert all(read[name] - 1 == size for name, size in planned.items()), "all but the byte that is its format"
+
+
+def test_keys_that_are_looked_up_are_in_the_plan(path: Path, opened: set[str]) -> None:
+    """A key given at the call is looked up in the left version, and the plan has the files and their share."""
+    changed(path, 600)
+    own, given = diff_versions(path, 0, 1), diff_versions(path, 0, 1, key="id")
+    assert own.plan.way == given.plan.way == "changes"
+    looked_up = given.plan.bytes - own.plan.bytes
+    assert planner.OPENING < looked_up <= planner.OPENING + 16 * ROWS
+    opened.clear()
+    assert given.summary.updated == 100
+    assert opened == named(given.plan) > named(own.plan)
 
 
 def test_nothing_is_read_where_nothing_can_differ(path: Path, opened: set[str]) -> None:

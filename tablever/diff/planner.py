@@ -20,27 +20,35 @@ from tablever.datafiles import PAGE_BYTES, SHA256_TAG
 from tablever.delta.actions import Action, Add, Remove
 from tablever.delta.listing import entry_path
 from tablever.delta.replay import Identity, identity
+from tablever.delta.vectors import vector_path
 from tablever.diff.sides import Scope, Side, physical, physical_in
 from tablever.errors import CorruptionError, InvalidInputError, VersionVacuumedError
 from tablever.findings import Plan, PlannedFile, Rejected, Way
 from tablever.frames import to_frame
 from tablever.layout import physical_name, table_schema
 from tablever.log import Log
-from tablever.model import ChangeFile, DataFile, Metadata, Snapshot, Version
+from tablever.model import ChangeFile, DataFile, DeletionVector, Metadata, Snapshot, Version
 from tablever.scan import SCHEMA_TAG, Positions, deleted_positions, locate, missing_file, read_footer
 from tablever.texts import plural, size_text
 
 OPENING = 64 * 1024  # what opening an object costs, in bytes read: ten thousand tiny commits are not free
 ROW_GROUP_BYTES = 128 << 20  # of files that others wrote: what must be decoded to have one row
+KEY_BYTES = 16  # of a row, where only its key is read
+VECTOR_FRAME = 8  # beside a vector's bytes in its file: their count and their checksum
 UNKNOWN = 1 << 62
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of one logical file that must be read: those at ``positions``, or (None) all that live."""
+    """Rows of one logical file that must be read: those at ``positions``, or (None) all that live.
+
+    Attributes:
+        other: the vector of the other side's file, where positions are those in which the two differ.
+    """
 
     file: DataFile
     positions: Positions | None = field(default=None, compare=False)
+    other: DeletionVector | None = field(default=None, compare=False)
 
     @property
     def rows(self) -> int | None:
@@ -148,7 +156,9 @@ def _plan_rows(left: Side, right: Side, scope: Scope) -> Reading:
     assert right.rows is not None
     found = merge.prune(left.snapshot, to_frame(right.rows.select(scope.key)))
     pieces = tuple(Piece(file) for file in found)
-    read = _planned(pieces, "may hold a key of the rows")
+    read = [*_planned(pieces, "may hold a key of the rows"), *_vectors(left, pieces)]
+    if scope.given:
+        read += _looked_up(found)
     plan = Plan(
         way="rows",
         why="the rows are looked up by their keys",
@@ -176,6 +186,9 @@ def _plan_snapshots(left: Side, right: Side, scope: Scope) -> Reading:
         removed, added = tuple(map(Piece, before)), tuple(map(Piece, after))
     removed, added = (removed + tuple(map(Piece, apart[0])), added + tuple(map(Piece, apart[1])))
     read = [*_planned(removed, f"only in {left.name}"), *_planned(added, f"only in {right.name}")]
+    read += [*_vectors(left, removed), *_vectors(right, added)]
+    if read and scope.given:
+        read += _looked_up(_files(left))
     plan = Plan(
         way="snapshots" if read else "nothing",
         why="rows of files that only one side has" if read else "both sides have the same files, with the same rows",
@@ -291,8 +304,9 @@ def _only_here(log: Log, file: DataFile, other: DataFile | None) -> Piece:
     rows = UNKNOWN if file.physical_rows is None else file.physical_rows
     theirs = deleted_positions(log.storage, other.vector, rows)
     if file.vector is None:
-        return Piece(file, theirs)
-    return Piece(file, np.setdiff1d(theirs, deleted_positions(log.storage, file.vector, rows), assume_unique=True))
+        return Piece(file, theirs, other.vector)
+    ours = deleted_positions(log.storage, file.vector, rows)
+    return Piece(file, np.setdiff1d(theirs, ours, assume_unique=True), other.vector)
 
 
 def _untouched(left: Side, right: Side, read: set[int]) -> tuple[Mapping[str, str | None], ...]:
@@ -330,6 +344,10 @@ def _plan_changes(left: Side, right: Side, scope: Scope, other: Plan, budget: in
     if len(numbers) * OPENING > budget:
         raise _NotAllowed(f"to read the {len(numbers)} log entries between costs more than to compare the files")
     feed, read = _feed(left.log, first, numbers)
+    moved = [piece for commit in feed for piece in (*commit.removed, *commit.added)]
+    read += _vectors(left, moved)
+    if scope.given:
+        read += _looked_up(_files(left))
     columns = {name: physical(right, name) or physical(left, name) for name in scope.columns}
     _check_columns(feed, scope, columns, {*table_schema(first.metadata).names})
     plan = replace(
@@ -462,6 +480,25 @@ def _commits(left: Side, right: Side) -> tuple[Version, ...]:
 
 def _planned(pieces: Iterable[Piece], why: str) -> list[PlannedFile]:
     return [PlannedFile(piece.file.path, piece.file.size, piece.bytes, f"{why}, {_share(piece)}") for piece in pieces]
+
+
+def _vectors(side: Side, pieces: Iterable[Piece]) -> list[PlannedFile]:
+    """The files of the vectors that tell which rows of some pieces are read; each once."""
+    if side.log is None:
+        return []
+    root, sizes = side.log.storage.root.as_posix(), dict[str, dict[str, int]]()
+    for piece in pieces:
+        for vector in (piece.file.vector, piece.other):
+            if vector is not None and vector.storage_type != "i":
+                sizes.setdefault(vector_path(vector, root=root), {})[vector.id] = vector.size + VECTOR_FRAME
+    read = {path: sum(each.values()) for path, each in sizes.items()}
+    return [PlannedFile(path, size, size, "vectors of the files above") for path, size in read.items()]
+
+
+def _looked_up(files: Iterable[DataFile]) -> list[PlannedFile]:
+    """Files in which the keys of changed rows are looked up, for a key that the table does not promise."""
+    read = ((file, file.size if file.physical_rows is None else file.physical_rows * KEY_BYTES) for file in files)
+    return [PlannedFile(file.path, file.size, min(file.size, size), "its keys, at most") for file, size in read]
 
 
 def _share(piece: Piece) -> str:
