@@ -79,6 +79,13 @@ def did_you_mean(name: str, names: Sequence[str]) -> str | None:
     return f"did you mean '{lower[near[0]]}'?" if near else None
 
 
+def unknown_column(name: object, names: Sequence[str], said: str) -> SchemaMismatchError:
+    """The error for a column that is not there: what is said of it, the columns that are there, the nearest of them."""
+    return SchemaMismatchError(
+        f"{said}: the columns are {listed(names)}", hint=did_you_mean(str(name), names), column=name
+    )
+
+
 def check_key(schema: pa.Schema, key: str | Sequence[str] | None) -> tuple[str, ...]:
     """The key's columns in order, empty for None.
 
@@ -151,11 +158,7 @@ def with_not_null(schema: pa.Schema, columns: Iterable[str]) -> pa.Schema:
     """
     for name in columns:
         if name not in schema.names:
-            raise SchemaMismatchError(
-                f"no column '{name}': the columns are {listed(schema.names)}",
-                hint=did_you_mean(name, schema.names),
-                column=name,
-            )
+            raise unknown_column(name, schema.names, f"no column '{name}'")
         index = schema.get_field_index(name)
         schema = schema.set(index, schema.field(index).with_nullable(False))
     return schema

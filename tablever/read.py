@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tablever import engine, frames
-from tablever.columns import did_you_mean, listed
+from tablever.columns import unknown_column
 from tablever.errors import CorruptionError, InvalidInputError, SchemaMismatchError
 from tablever.layout import nullable, table_schema
 from tablever.log import Log, TableLike, open_log
@@ -99,8 +99,7 @@ def iter_batches(
         >>> [batch.num_rows for batch in iter_batches(table, batch_size=1)]
         [1, 1]
     """
-    if type(batch_size) is not int or batch_size < 1:
-        raise InvalidInputError(f"batch_size must be a whole number of at least 1, not {batch_size!r}")
+    check_batch_size("batch_size", batch_size)
     log = open_log(table)
     scan = _scan(log, ref)
     wanted = check_columns(log, scan.snapshot, columns)
@@ -110,6 +109,16 @@ def iter_batches(
     decoded = min(max(batch_size, engine.BATCH_ROWS), frames.BATCH_ROWS)  # small batches are cut, not decoded, small
     parts = frames.batches(scan, wanted, decoded)
     return _exact_batches((batch for part in parts for batch in frames.to_arrow(part, schema).to_batches()), batch_size)
+
+
+def check_batch_size(name: str, size: int) -> None:
+    """Refuse a number of rows that is no batch's, given as the argument of that name.
+
+    Raises:
+        InvalidInputError: it is no whole number, or below 1.
+    """
+    if type(size) is not int or size < 1:
+        raise InvalidInputError(f"{name} must be a whole number of at least 1, not {size!r}")
 
 
 def _exact_batches(batches: Iterable[pa.RecordBatch], batch_size: int) -> Iterator[pa.RecordBatch]:
@@ -151,11 +160,7 @@ def check_columns(log: Log, snapshot: Snapshot, columns: Sequence[str] | None) -
     wanted = list(columns)
     for name in wanted:
         if name not in names:
-            raise SchemaMismatchError(
-                f"no column '{name}' in version {snapshot.version} of '{log.name}': it has {listed(names)}",
-                hint=did_you_mean(str(name), names),
-                column=name,
-            )
+            raise unknown_column(name, names, f"no column '{name}' in version {snapshot.version} of '{log.name}'")
     if len(set(wanted)) < len(wanted) or not wanted:
         raise SchemaMismatchError(f"columns must name each column once, and at least one: {wanted}")
     return wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 import pyarrow as pa
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tablever.diff.audits import Audit
-    from tablever.diff.sides import Tolerance
+    from tablever.diff.sides import ScopeOptions, Tolerance
     from tablever.diff.value import Diff
+    from tablever.findings import Plan
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,12 @@ class Table:
         """See ``tablever.iter_batches``."""
         return read.iter_batches(self, ref, batch_size=batch_size, columns=columns, where=where)
 
+    @overload
+    def diff(self, a: Ref, b: Ref, *, preview: Literal[False] = False, **scope: Unpack[ScopeOptions]) -> Diff: ...
+
+    @overload
+    def diff(self, a: Ref, b: Ref, *, preview: Literal[True], **scope: Unpack[ScopeOptions]) -> Plan: ...
+
     def diff(
         self,
         a: Ref,
@@ -144,11 +151,17 @@ class Table:
         columns: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None,
         tolerance: Tolerance | None = None,
-    ) -> Diff:
+        preview: bool = False,
+    ) -> Diff | Plan:
         """See ``tablever.diff_versions``."""
         from tablever.diff import value
 
-        return value.diff_versions(self, a, b, key=key, columns=columns, exclude=exclude, tolerance=tolerance)
+        scope: ScopeOptions = {"key": key, "columns": columns, "exclude": exclude, "tolerance": tolerance}
+        return (
+            value.diff_versions(self, a, b, preview=True, **scope)
+            if preview
+            else value.diff_versions(self, a, b, **scope)
+        )
 
     def diff_rows(
         self,

@@ -243,6 +243,7 @@ def test_a_plan_needs_no_data(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     plan = diff_versions(path, 0, 1, preview=True)
     assert isinstance(plan, Plan)
     assert plan.bytes > 0
+    assert tv.open_table(path).diff(0, 1, preview=True) == plan
     diff = diff_versions(path, 0, 1)
     monkeypatch.setattr("tablever.diff.value.QUICK_BYTES", 1)
     assert "not computed" in repr(diff)

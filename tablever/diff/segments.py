@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from tablever.columns import did_you_mean, listed
+from tablever.columns import listed, unknown_column
 from tablever.diff.aggregates import relation
 from tablever.diff.netting import Parts, images
 from tablever.diff.sides import Scope, Side
 from tablever.engine import identifier
-from tablever.errors import InvalidInputError, SchemaMismatchError
+from tablever.errors import InvalidInputError
 from tablever.findings import Segment, Segments
 from tablever.frames import to_frame
 
@@ -72,11 +72,7 @@ def _types(left: Side, right: Side, scope: Scope, by: Sequence[str]) -> list[pa.
     either = list(dict.fromkeys(n for side in (right, left) if side.schema is not None for n in side.schema.names))
     for name in by:
         if name not in either:
-            raise SchemaMismatchError(
-                f"by names '{name}', which neither side has: the columns are {listed(either)}",
-                hint=did_you_mean(str(name), either),
-                column=name,
-            )
+            raise unknown_column(name, either, f"by names '{name}', which neither side has")
         if name not in scope.columns:
             raise InvalidInputError(
                 f"changes cannot be counted by '{name}', which is not compared: {listed(scope.columns)} are",

@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from typing import TypedDict
 
 import polars as pl
 import pyarrow as pa
 
 from tablever.arrow_types import common_type
-from tablever.columns import check_key, did_you_mean, listed
+from tablever.columns import check_key, did_you_mean, listed, unknown_column
 from tablever.errors import InvalidInputError, InvalidKeyError, SchemaMismatchError
 from tablever.findings import SchemaChange
 from tablever.frames import polars_types
@@ -31,6 +32,15 @@ from tablever.schema import DeltaField, fields
 Tolerance = float | tuple[float, float] | Mapping[str, float | tuple[float, float]]
 
 AFTER = "__tv_after_"
+
+
+class ScopeOptions(TypedDict, total=False):
+    """Keywords of every comparison, as ``diff_versions`` describes them."""
+
+    key: str | Sequence[str] | None
+    columns: Sequence[str] | None
+    exclude: Sequence[str] | None
+    tolerance: Tolerance | None
 
 
 @dataclass(frozen=True)
@@ -224,11 +234,7 @@ def _asked(
         raise InvalidInputError(f"{what} must be a list of names, not the text {named!r}", hint=f"{what}=[{named!r}]")
     for name in named:
         if name not in either:
-            raise SchemaMismatchError(
-                f"{what} names '{name}', which neither side has: the columns are {listed(either)}",
-                hint=did_you_mean(str(name), either),
-                column=name,
-            )
+            raise unknown_column(name, either, f"{what} names '{name}', which neither side has")
         if exclude is not None and name in key:
             raise InvalidKeyError(
                 f"column '{name}' is of the key, by which rows are told apart: it cannot be excluded",

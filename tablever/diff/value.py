@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, overload
+from typing import Literal, Unpack, overload
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ from tablever.diff.cells import cell_batches, cell_schema, change_batches, chang
 from tablever.diff.feed import FeedError, feed_batches
 from tablever.diff.netting import Parts, check_claim, net_batches
 from tablever.diff.planner import Reading, plan_reading
-from tablever.diff.sides import Scope, Side, Tolerance, schema_changes, scope_of
+from tablever.diff.sides import Scope, ScopeOptions, Side, Tolerance, schema_changes, scope_of
 from tablever.diff.snapshots import row_batches, snapshot_batches
 from tablever.errors import (
     InvalidInputError,
@@ -29,6 +29,7 @@ from tablever.frames import to_frame
 from tablever.incoming import Rows, to_table
 from tablever.layout import table_schema
 from tablever.log import TableLike, open_log
+from tablever.read import check_batch_size
 from tablever.refs import Ref
 from tablever.texts import plural
 from tablever.write import fit_rows
@@ -190,8 +191,7 @@ class Diff:
             InvalidInputError: no such part, or ``size`` below 1.
             InvalidKeyError: cells of rows that are compared without a key.
         """
-        if isinstance(size, bool) or not size >= 1:
-            raise InvalidInputError(f"size must be a whole number of at least 1, not {size!r}")
+        check_batch_size("size", size)
         if part == "cells":
             if not self.scope.key:
                 raise InvalidKeyError(
@@ -327,11 +327,8 @@ def diff_versions(
     a: Ref,
     b: Ref,
     *,
-    key: str | Sequence[str] | None = None,
-    columns: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
-    tolerance: Tolerance | None = None,
     preview: Literal[False] = False,
+    **scope: Unpack[ScopeOptions],
 ) -> Diff: ...
 
 
@@ -341,11 +338,8 @@ def diff_versions(
     a: Ref,
     b: Ref,
     *,
-    key: str | Sequence[str] | None = None,
-    columns: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
-    tolerance: Tolerance | None = None,
     preview: Literal[True],
+    **scope: Unpack[ScopeOptions],
 ) -> Plan: ...
 
 
@@ -405,11 +399,8 @@ def diff_tables(
     *,
     left_ref: Ref = "latest",
     right_ref: Ref = "latest",
-    key: str | Sequence[str] | None = None,
-    columns: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
-    tolerance: Tolerance | None = None,
     preview: Literal[False] = False,
+    **scope: Unpack[ScopeOptions],
 ) -> Diff: ...
 
 
@@ -420,11 +411,8 @@ def diff_tables(
     *,
     left_ref: Ref = "latest",
     right_ref: Ref = "latest",
-    key: str | Sequence[str] | None = None,
-    columns: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
-    tolerance: Tolerance | None = None,
     preview: Literal[True],
+    **scope: Unpack[ScopeOptions],
 ) -> Plan: ...
 
 
