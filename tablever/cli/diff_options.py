@@ -49,7 +49,7 @@ class Output:
     def shows_values(self) -> bool:
         """Whether groups and statistics have a place in what is printed or written."""
         printed = self.form if self.form is not None or self.files else "full"
-        return self.html is not None or printed in ("full", "json", "markdown")
+        return self.html is not None or printed in ("full", "stat", "json", "markdown")
 
 
 def _output(given: dict[str, Any]) -> Output:

@@ -49,7 +49,8 @@ def lines(findings: Findings, *, width: int | None = 80, form: Form = "full") ->
         findings: what was found, capped already; what was left out is said at the end.
         width: columns of the screen; None for lines of any length, in which values are cut as on a wide screen.
             ``names`` are never cut.
-        form: ``full``; ``stat``, one line a column, and the schema; ``names``, the columns that changed.
+        form: ``full``; ``stat``, one line a column, what drifted, groups, and the schema; ``names``, the columns that
+            changed.
     """
     columns = NO_LIMIT if width is None else max(width, 20)
     if form == "names":
@@ -208,6 +209,8 @@ def _of(shown: int, total: int) -> str:
 
 def _stat(findings: Findings, columns: int) -> Iterator[Line]:
     yield from _cells(findings, columns)
+    yield from _statistics(findings.drift, columns)
+    yield from _segments(findings.segments, columns)
     yield from _schema(findings.schema)
 
 

@@ -239,7 +239,18 @@ def test_groups_and_statistics(reviews: Path, shell: Shell) -> None:
     assert {"segment", "statistics"} <= set(asked)
 
 
-@pytest.mark.parametrize("form", ["--stat", "--name-only", "--patch=p"])
+def test_stat_shows_groups_and_drift(reviews: Path, shell: Shell) -> None:
+    """Behind the lines of --stat stand the groups of --by and the flags of --statistics, and neither unless asked."""
+    plain = shell("diff", reviews, "--stat").out
+    said = shell("diff", reviews, "--stat", "--by", "label", "--statistics").out
+    assert [line for line in plain.splitlines() if line not in said.splitlines()] == []
+    more = [line for line in said.splitlines() if line and line not in plain.splitlines()]
+    assert more[0].startswith("drift  ")
+    assert any("label" in line and "changed" in line for line in more), "the table of groups has a head"
+    assert said.index("changed cells") < said.index(more[0])
+
+
+@pytest.mark.parametrize("form", ["--name-only", "--patch=p"])
 @pytest.mark.parametrize("option", ["--by=label", "--statistics"])
 def test_what_has_no_place_in_a_form_is_refused(
     reviews: Path, tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch, form: str, option: str
