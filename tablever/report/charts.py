@@ -119,9 +119,12 @@ def _draw_bars(figure: Figure, rows: Sequence[Bar]) -> None:
         axes.text(0, top + 12, cut(safe(bar.label), LABEL))
         shares = [part for part in (bar.before, bar.after) if part is not None]
         axes.text(most, top + 12, " → ".join(map(percent, shares)), ha="right")
-        for part, color, offset in ((bar.before, BEFORE, 19), (bar.after, AFTER, 24)):
-            if part is not None and not bar.others:  # the others would dwarf every value
-                axes.barh(top + offset, part, 4, color=color, linewidth=0, clip_on=False)
+    drawn = [(BAR_HEIGHT * place, bar) for place, bar in enumerate(rows) if not bar.others]  # which would dwarf all
+    for name, color, offset in (("before", BEFORE, 19), ("after", AFTER, 24)):
+        parts = [(top + offset, getattr(bar, name)) for top, bar in drawn if getattr(bar, name) is not None]
+        if parts:
+            tops, lengths = zip(*parts, strict=True)
+            axes.barh(tops, lengths, 4, color=color, linewidth=0, clip_on=False)
 
 
 def _svg(column: str, height: int, draw: Callable[[Figure], None]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from tablever.findings import ColumnStatistics, Drift, Findings, Segments
@@ -201,14 +202,13 @@ def _points(findings: Findings) -> Iterator[str]:
 
 def _cells(findings: Findings) -> tuple[int, list[CellRow]]:
     """As many whole rows as the limit allows, the first in any case: their number, and their changed cells."""
-    cells: list[CellRow] = []
-    rows = 0
-    for row in updated_rows(findings, findings.updated, findings.changed):
-        if rows and len(cells) + len(row.cells) > MOST_CELLS:
-            break
-        cells += _cell_rows(row)
-        rows += 1
-    return rows, cells
+    counts = np.zeros(findings.updated.num_rows, np.int64)
+    for column in findings.changed.columns:
+        counts += column.to_numpy()
+    fitting = int((np.cumsum(counts) <= MOST_CELLS).sum())
+    rows = min(max(fitting, 1), len(counts))
+    shown_rows = updated_rows(findings, findings.updated.slice(0, rows), findings.changed.slice(0, rows))
+    return rows, [cell for row in shown_rows for cell in _cell_rows(row)]
 
 
 def _cell_rows(row: UpdatedRow) -> Iterator[CellRow]:
