@@ -10,11 +10,11 @@ import polars as pl
 
 from tablever.changes import Net, net
 from tablever.delta.replay import identity
-from tablever.frames import ROW, load, numbered
+from tablever.frames import batches_at, load
 from tablever.layout import table_schema
 from tablever.log import Log
 from tablever.model import DataFile, Snapshot
-from tablever.scan import Positions, Scan, open_scan
+from tablever.scan import Scan, only_in, open_scan
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,9 @@ def files_differ(
 
 def _rows_only_in(scan: Scan, other: Scan) -> pl.DataFrame:
     """The live rows of a scan, but for those that live in the same physical file of the other."""
-    elsewhere = {file.location: file for file in other.files}
-    parts = []
-    whole = [file.file for file in scan.files if file.location not in elsewhere]
-    shared = [file for file in scan.files if file.location in elsewhere]
-    if whole or not shared:
-        parts.append(load(Scan(scan.storage, scan.snapshot, tuple(f for f in scan.files if f not in shared))))
-    for file in shared:
-        only_here = np.setdiff1d(elsewhere[file.location].deleted(), file.deleted(), assume_unique=True)
-        parts.append(_rows_at(Scan(scan.storage, scan.snapshot, (file,)), only_here))
-    return pl.concat(parts)
-
-
-def _rows_at(scan: Scan, positions: Positions) -> pl.DataFrame:
-    if not len(positions):
-        return scan_nothing(scan)
-    rows = pl.Series(ROW, positions)
-    return numbered(scan, scan.schema.names, pl.col(ROW).is_in(rows.implode())).drop(ROW)
+    elsewhere = {file.location: file.file for file in other.files}
+    chosen = [only_in(scan.storage, file.file, elsewhere.get(file.location), file.rows) for file in scan.files]
+    return pl.concat([scan_nothing(scan), *batches_at(scan, chosen, scan.schema.names)])
 
 
 def scan_nothing(scan: Scan) -> pl.DataFrame:

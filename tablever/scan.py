@@ -211,6 +211,25 @@ def deleted_positions(storage: Storage, vector: DeletionVector, rows: int) -> Po
     return positions
 
 
+def only_in(storage: Storage, file: DataFile, other: DataFile | None, rows: int) -> Positions | None:
+    """The rows that live in one logical file and not in another over the same physical file of so many rows.
+
+    Returns:
+        Their positions, ascending; None for all that live, where there is no other.
+
+    Raises:
+        VersionVacuumedError, CorruptionError: as ``deleted_positions``.
+    """
+    if other is None:
+        return None
+    if other.vector is None:
+        return np.empty(0, np.int64)
+    theirs = deleted_positions(storage, other.vector, rows)
+    if file.vector is None:
+        return theirs
+    return np.setdiff1d(theirs, deleted_positions(storage, file.vector, rows), assume_unique=True)
+
+
 @lru_cache(maxsize=8192)
 def read_footer(location: str, size: int) -> pq.FileMetaData:  # noqa: ARG001 - the size keeps the cache honest
     """A Parquet file's footer; the size is part of the cache's key, since a path may be used again by others."""

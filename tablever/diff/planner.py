@@ -12,8 +12,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from tablever import merge
 from tablever.arrow_types import common_type
 from tablever.datafiles import PAGE_BYTES, SHA256_TAG
@@ -28,7 +26,7 @@ from tablever.frames import to_frame
 from tablever.layout import physical_name, table_schema
 from tablever.log import Log
 from tablever.model import ChangeFile, DataFile, DeletionVector, Metadata, Snapshot, Version
-from tablever.scan import SCHEMA_TAG, Positions, deleted_positions, locate, missing_file, read_footer
+from tablever.scan import SCHEMA_TAG, Positions, locate, missing_file, only_in, read_footer
 from tablever.texts import plural, size_text
 
 OPENING = 64 * 1024  # what opening an object costs, in bytes read: ten thousand tiny commits are not free
@@ -296,17 +294,8 @@ def thin(
 
 
 def _only_here(log: Log, file: DataFile, other: DataFile | None) -> Piece:
-    """Rows that live in one logical file and not in another over the same physical file."""
-    if other is None:
-        return Piece(file)
-    if other.vector is None:
-        return Piece(file, np.empty(0, np.int64))
     rows = UNKNOWN if file.physical_rows is None else file.physical_rows
-    theirs = deleted_positions(log.storage, other.vector, rows)
-    if file.vector is None:
-        return Piece(file, theirs, other.vector)
-    ours = deleted_positions(log.storage, file.vector, rows)
-    return Piece(file, np.setdiff1d(theirs, ours, assume_unique=True), other.vector)
+    return Piece(file, only_in(log.storage, file, other, rows), None if other is None else other.vector)
 
 
 def _untouched(left: Side, right: Side, read: set[int]) -> tuple[Mapping[str, str | None], ...]:
