@@ -8,20 +8,21 @@ no change.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
 
 from tablever.datafiles import CHANGE_TYPE
-from tablever.delta.actions import Add, Remove
+from tablever.delta.actions import Action, Add, Remove
 from tablever.delta.replay import identity
 from tablever.difference import files_differ, net_difference
 from tablever.errors import InvalidInputError, SchemaMismatchError
 from tablever.frames import load, to_arrow, to_frame
 from tablever.layout import table_schema
 from tablever.log import Log
-from tablever.model import ChangeFile, Snapshot
+from tablever.model import ChangeFile, Metadata, Protocol, Snapshot
 from tablever.scan import change_scan
 
 COMMIT_VERSION = "_commit_version"
@@ -47,7 +48,13 @@ def change_rows(log: Log, first: int, last: int) -> pa.Table:
             hint=f"both are included: {last} to {first}",
         )
     schema = feed_schema(table_schema(log.snapshot(last).metadata))
-    return pa.concat_tables([_of_version(log, number, schema) for number in range(first, last + 1)])
+    parts: list[pa.Table] = []
+    after: Snapshot | None = None
+    for number in range(first, last + 1):
+        actions = log.entry(number).actions
+        after = _after(log, number, actions, after)
+        parts += _of_version(log, after, actions, schema)
+    return pa.concat_tables(parts)
 
 
 def feed_schema(columns: pa.Schema) -> pa.Schema:
@@ -62,19 +69,25 @@ def feed_schema(columns: pa.Schema) -> pa.Schema:
     )
 
 
-def _of_version(log: Log, number: int, schema: pa.Schema) -> pa.Table:
-    after = log.snapshot(number)
-    actions = log.entry(number).actions
+def _after(log: Log, number: int, actions: tuple[Action, ...], before: Snapshot | None) -> Snapshot:
+    """A version; without its files where its commit wrote change rows under the settings before, which tell all."""
+    told = any(isinstance(action, ChangeFile) for action in actions)
+    if before is None or not told or any(isinstance(action, Metadata | Protocol) for action in actions):
+        return log.snapshot(number)
+    return replace(before, version=number, timestamp=log.version(number).timestamp, files=())
+
+
+def _of_version(log: Log, after: Snapshot, actions: tuple[Action, ...], schema: pa.Schema) -> list[pa.Table]:
     files = [action for action in actions if isinstance(action, ChangeFile)]
     parts = [_read(log, after, files)] if files else _implied(log, after, actions)
-    return pa.concat_tables([_stamped(rows, number, after.timestamp, schema) for rows in parts])
+    return [_stamped(rows, after.version, after.timestamp, schema) for rows in parts]
 
 
 def _read(log: Log, after: Snapshot, files: list[ChangeFile]) -> pl.DataFrame:
     return load(change_scan(log, after, files, CHANGE_TYPE))
 
 
-def _implied(log: Log, after: Snapshot, actions: tuple[object, ...]) -> list[pl.DataFrame]:
+def _implied(log: Log, after: Snapshot, actions: tuple[Action, ...]) -> list[pl.DataFrame]:
     """What the version's adds and removes say by themselves."""
     added = [action.file for action in actions if isinstance(action, Add) and action.data_change]
     removed = {identity(action.file) for action in actions if isinstance(action, Remove) and action.data_change}

@@ -17,9 +17,11 @@ from deltalake import DeltaTable, write_deltalake
 import tablever as tv
 from tablever import deletions, errors
 from tablever.arrow_types import common_type
+from tablever.changefeed import change_rows
 from tablever.diff.feed import FeedError
 from tablever.diff.sides import schema_changes
 from tablever.diff.value import Diff, diff_rows, diff_tables, diff_versions, version_changes
+from tablever.log import Log, open_log
 from tablever.scan import deleted_positions
 from tests.comparing import assert_right, by_way, state_of
 
@@ -367,6 +369,27 @@ def test_a_kind_of_change_row_that_there_is_not(path: Path) -> None:
     assert counts(lying) == (0, 0, 1)
     assert any("'upsert'" in note for note in lying.summary.notes)
     assert issubclass(FeedError, Exception)
+
+
+def test_change_rows_of_many_commits_load_few_versions(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where commits say what they changed and left the settings, their versions are not loaded one by one."""
+    tv.create_table(path, ROWS, key="id")
+    for n in range(6):
+        tv.update(path, {"text": f"'{n}'"}, where=f"id = {n}")
+    tv.upsert(path, [{**ROWS[9], "new": 7}], evolve=True)
+    tv.update(path, {"text": "'x'"}, where="id = 9")
+    apart = pa.concat_tables([change_rows(open_log(path), n, n) for n in range(1, 9)], promote_options="default")
+    loaded: list[int] = []
+    load = Log.snapshot
+
+    def noted(self: Log, number: int) -> Any:
+        loaded.append(number)
+        return load(self, number)
+
+    monkeypatch.setattr(Log, "snapshot", noted)
+    together = change_rows(open_log(path), 1, 8)
+    assert sorted({*loaded}) == [1, 7, 8]
+    assert together.select(sorted(together.column_names)).equals(apart.select(sorted(apart.column_names)))
 
 
 def mapped(path: Path, first: Sequence[Mapping[str, Any]], then: Callable[[dict[str, Any]], None]) -> None:
