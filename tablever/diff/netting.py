@@ -177,16 +177,20 @@ class Image:
 
 def images(scope: Scope) -> tuple[Image, ...]:
     """The columns of ``updated`` after the key's, which a name like theirs pushes to ``_from_<column>``."""
+    sides = [
+        (word, {item.name: item.type for item in schema}, came)
+        for word, schema, came in (("from_", scope.before, False), ("to_", scope.after, True))
+    ]
     found = []
     for column in scope.columns:
         if column in scope.key:
             continue
-        for word, schema, came in (("from_", scope.before, False), ("to_", scope.after, True)):
-            if column in schema.names:
+        for word, types, came in sides:
+            if column in types:
                 name = word + column
                 while name in scope.key:
                     name = "_" + name
-                found.append(Image(name, column, came, schema.field(column).type))
+                found.append(Image(name, column, came, types[column]))
     return tuple(found)
 
 

@@ -207,6 +207,10 @@ def test_preview_reads_no_row(reviews: Path, shell: Shell) -> None:
     assert plan["format"] == "tablever.plan/v1"
     assert plan["way"] in ("changes", "snapshots")
     assert plan["bytes"] >= sum(file["bytes"] for file in plan["files"]) > 0
+    page = Path(__file__).parents[2] / "docs" / "reference" / "diff-format.md"
+    section = page.read_text("utf-8").partition("## Plans: `tablever.plan/v1`")[2]
+    told = {*plan, *plan["files"][0], *plan["rejected"]}
+    assert [name for name in told if f"`{name}`" not in section] == []
 
 
 def test_html_and_patch_are_written_beside_what_is_printed(reviews: Path, tmp_path: Path, shell: Shell) -> None:
