@@ -118,8 +118,8 @@ def foreign_counts(info: Mapping[str, Any], actions: Iterable[Action], rows_of: 
     moves = [action for action in actions if isinstance(action, Add | Remove)]
     if not any(move.data_change for move in moves):
         return Counts(0, 0, 0, 0)
-    came = _total(move.file.rows for move in moves if isinstance(move, Add))
-    went = _total(_rows(move.file, rows_of) for move in moves if isinstance(move, Remove))
+    came = total(move.file.rows for move in moves if isinstance(move, Add))
+    went = total(_rows(move.file, rows_of) for move in moves if isinstance(move, Remove))
     change = None if came is None or went is None else came - went
     if all(isinstance(move, Add) for move in moves):
         return Counts(came, 0, 0, came)
@@ -135,13 +135,10 @@ def _rows(file: DataFile, rows_of: RowsOf) -> int | None:
     return file.rows if file.rows is not None else rows_of(file)
 
 
-def _total(counts: Iterable[int | None]) -> int | None:
-    total = 0
-    for count in counts:
-        if count is None:
-            return None
-        total += count
-    return total
+def total(counts: Iterable[int | None]) -> int | None:
+    """The sum of counts; None where one of them is not known."""
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)
 
 
 def _deleted(info: Mapping[str, Any]) -> int | None:

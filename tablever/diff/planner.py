@@ -16,6 +16,7 @@ from tablever import merge
 from tablever.arrow_types import common_type
 from tablever.datafiles import PAGE_BYTES, SHA256_TAG
 from tablever.delta.actions import Action, Add, Remove
+from tablever.delta.commits import total
 from tablever.delta.listing import entry_path
 from tablever.delta.replay import Identity, identity
 from tablever.delta.vectors import vector_path
@@ -194,9 +195,9 @@ def _plan_snapshots(left: Side, right: Side, scope: Scope) -> Reading:
         files=tuple(read),
         bytes=_cost(read),
         table_bytes=max(sum(file.size for file in _files(side)) for side in (left, right)),
-        at_most_rows=_sum(piece.rows for piece in (*removed, *added)),
+        at_most_rows=total(piece.rows for piece in (*removed, *added)),
         shared_files=len(shared),
-        shared_rows=_sum(file.rows for file in shared),
+        shared_rows=total(file.rows for file in shared),
         untouched_partitions=_untouched(left, right, {id(piece.file) for piece in (*removed, *added)}),
     )
     return Reading(plan, left_files=removed, right_files=added)
@@ -345,7 +346,7 @@ def _plan_changes(left: Side, right: Side, scope: Scope, other: Plan, budget: in
         why="the commits between say what they changed",
         files=tuple(read),
         bytes=_cost(read),
-        at_most_rows=_sum(n for version in other.commits for n in (version.rows_added, version.rows_removed)),
+        at_most_rows=total(n for version in other.commits for n in (version.rows_added, version.rows_removed)),
     )
     return Reading(plan, feed=tuple(feed), reversed=left.snapshot.version > right.snapshot.version)
 
@@ -401,7 +402,7 @@ def _commit_rows(
     before: Metadata,
     after: Metadata,
 ) -> CommitRows:
-    balance = _minus(_sum(file.rows for file in came), _sum(file.rows for file in gone))
+    balance = _minus(total(file.rows for file in came), total(file.rows for file in gone))
     changes = tuple(action for action in actions if isinstance(action, ChangeFile))
     if changes:
         return CommitRows(number, before, after, changes, balance=balance)
@@ -412,7 +413,7 @@ def _commit_rows(
         removed, added = thin(log, said[0], said[1])
     except VersionVacuumedError as error:
         raise _NotAllowed(f"the deletion vectors of version {number} are gone") from error
-    net = _minus(_sum(piece.rows for piece in added), _sum(piece.rows for piece in removed))
+    net = _minus(total(piece.rows for piece in added), total(piece.rows for piece in removed))
     if None not in (balance, net) and balance != net:
         raise _NotAllowed(f"version {number} replaces files by others that it says hold the same rows, but not as many")
     return CommitRows(number, before, after, removed=removed, added=added, balance=balance)
@@ -496,15 +497,6 @@ def _share(piece: Piece) -> str:
 
 def _cost(files: Sequence[PlannedFile]) -> int:
     return sum(file.bytes + OPENING for file in files)
-
-
-def _sum(counts: Iterable[int | None]) -> int | None:
-    total = 0
-    for count in counts:
-        if count is None:
-            return None
-        total += count
-    return total
 
 
 def _minus(one: int | None, other: int | None) -> int | None:
