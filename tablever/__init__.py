@@ -33,6 +33,7 @@ From the edges inwards; imports run down this list only:
     delta, schema, arrow_types      the Delta protocol and its types as values
     findings, measures              what a comparison found; the number that stands for a value
     json_values, texts              values as JSON, as text on a screen
+    digests                         what rows are called by their content
     changes, rows, refs             the algebra of changes; equality; what a ref means
     model, errors                   words
 

@@ -201,6 +201,17 @@ def _rendered_type(kind: pa.DataType) -> Any:
     return _NAMES[kind]
 
 
+def plain_type(kind: pa.DataType) -> Any:
+    """The Delta type (a JSON value) of a canonical Arrow type, without what a column allows: a content hash's words."""
+    if pa.types.is_struct(kind):
+        return {"type": "struct", "fields": [{"name": f.name, "type": plain_type(f.type)} for f in kind]}
+    if pa.types.is_list(kind):
+        return {"type": "array", "elementType": plain_type(kind.value_type)}
+    if pa.types.is_map(kind):
+        return {"type": "map", "keyType": plain_type(kind.key_type), "valueType": plain_type(kind.item_type)}
+    return _rendered_type(kind)
+
+
 def uses_timestamp_ntz(schema: pa.Schema) -> bool:
     """Whether a timestamp without a zone occurs at any depth (Delta feature ``timestampNtz``)."""
     return any(pa.types.is_timestamp(kind) and kind.tz is None for kind in _all_types(schema))

@@ -1,0 +1,216 @@
+"""Row digests and the content hash: to the byte as the page has them, and as a plain second implementation has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tablever import digests
+from tablever.digests import Digest, content_hash, digest_of, digest_of_batches, row_digests, sum_of
+from tablever.errors import CorruptionError
+from tablever.frames import to_frame
+from tests import content_hash as plain
+from tests.strategies import NESTED, PRIMITIVES, shapes
+
+NAN = float("nan")
+TEXTS = pa.schema([("id", pa.int64()), ("text", pa.string())])
+MIXED = pa.schema(
+    [
+        ("d", pa.decimal128(10, 2)), ("t", pa.timestamp("us", "UTC")), ("y", pa.date32()), ("b", pa.bool_()),
+        ("z", pa.binary()),
+    ]
+)  # fmt: skip
+DEEP = pa.schema(
+    [
+        ("l", pa.list_(pa.int32())), ("s", pa.struct([("a", pa.string()), ("b", pa.float32())])),
+        ("m", pa.map_(pa.string(), pa.int64())),
+    ]
+)  # fmt: skip
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+VECTORS = {
+    "A": (pa.schema([("id", pa.int64())]), [], "0" * 32, "84a15d43b27ca479"),
+    "B": (pa.schema([("id", pa.int64())]), [(1,)], "dfdb9fbe3c47714b0e96269dff316799", "e3dcd8955b9e5bd3"),
+    "C": (TEXTS, [(1, "a"), (2, ""), (3, None)], "8f9f2f63e99671f3611004ffb221bd3d", "1adb98597405c842"),
+    "D": (TEXTS, [(1, ""), (2, "a"), (3, None)], "bc3b293f2edfa61cab007fbf1960cfd0", "5fe7b7a6c0e83002"),
+    "E": (
+        pa.schema([("f", pa.float64())]), [(-0.0,), (NAN,), (None,), (1.5,)],
+        "9d910aeb1380bbec291b0cff7aa9fbce", "b39f3fc7ed5d4550",
+    ),
+    "F": (
+        MIXED, [(Decimal("-1.50"), NOON, date(1969, 12, 31), True, b"\0")],
+        "21f63fb8a80bf918ad7cceb1753388c2", "bda374777457a498",
+    ),
+    "G": (
+        DEEP, [([1, None, 3], {"a": "x", "b": None}, [("k", 1), ("n", None)]), ([], None, None)],
+        "9f76821625834503716da9ed93d2990a", "d4f12e958e1604ba",
+    ),
+}  # fmt: skip
+
+
+def table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=schema)
+
+
+def ints(values: Sequence[int]) -> pa.Table:
+    return pa.table({"i": pa.array(values, pa.int64())})
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_vectors(name: str) -> None:
+    """The published vectors: digest and content hash, by both implementations."""
+    schema, values, digest, begins = VECTORS[name]
+    rows = [dict(zip(schema.names, row, strict=True)) for row in values]
+    assert plain.digest(rows, schema) == digest
+    assert plain.content_hash(rows, schema)[4:20] == begins
+    found = digest_of(table(rows, schema))
+    assert (found.hex, found.rows) == (digest, len(rows))
+    assert content_hash(schema, found) == plain.content_hash(rows, schema)
+
+
+@given(st.binary(max_size=600), st.integers(0, 2**64 - 1))
+def test_the_primitive(data: bytes, seed: int) -> None:
+    """The hash that Polars computes is XXH3 with 128 bits as its authors' C library has it, of any length and seed."""
+    assert digests._hashed(pl.Series([data]), seed)[0] == xxhash.xxh3_128_intdigest(data, seed)
+
+
+@given(st.data())
+def test_every_type(data: st.DataObject) -> None:
+    """Row by row as plain Python has it, for every type at every depth; the content hash too."""
+    shape = data.draw(shapes())
+    rows = data.draw(shape.rows(max_size=8))
+    found = row_digests(table(rows, shape.schema))
+    assert found.to_list() == [plain.row(values, shape.schema) for values in rows]
+    assert sum_of(found).hex == plain.digest(rows, shape.schema)
+    assert content_hash(shape.schema, sum_of(found)) == plain.content_hash(rows, shape.schema)
+
+
+@pytest.mark.parametrize("kind", PRIMITIVES + NESTED, ids=str)
+@given(data=st.data())
+def test_each_type(kind: pa.DataType, data: st.DataObject) -> None:
+    """The same, type by type, from a slice, from Polars' layouts, and from lists of the type."""
+    from tests.strategies import values
+
+    schema = pa.schema([("v", kind), ("w", pa.list_(kind))])
+    row = st.fixed_dictionaries({"v": values(kind), "w": values(pa.list_(kind))})
+    rows = data.draw(st.lists(row, min_size=1, max_size=6))
+    expected = [plain.row(each, schema) for each in rows]
+    whole = table(rows, schema)
+    padded = pa.concat_tables([whole, whole, whole]).combine_chunks().slice(len(rows) - 1, len(rows) + 1)
+    assert row_digests(whole).to_list() == expected
+    assert row_digests(padded).to_list() == [expected[-1], *expected]
+    if not any(pa.types.is_map(k) for k in (kind, getattr(kind, "value_type", kind))):
+        native = to_frame(whole).to_arrow(compat_level=pl.CompatLevel.newest())
+        assert row_digests(native).to_list() == expected
+
+
+@given(st.data())
+def test_pieces_and_orders(data: st.DataObject) -> None:
+    """Any split into batches, any order of rows and of columns, and NOT NULL or not: the same hash."""
+    shape = data.draw(shapes())
+    rows = data.draw(shape.rows(max_size=8))
+    whole = table(rows, shape.schema)
+    digest = digest_of(whole)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=3)))
+    pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
+    assert digest_of_batches(pieces) == digest
+    assert digest_of(pa.concat_tables(pieces)) == digest
+    names = data.draw(st.permutations(whole.column_names))
+    shuffled = table(data.draw(st.permutations(rows)), shape.schema).select(names)
+    assert digest_of(shuffled) == digest
+    assert content_hash(shuffled.schema, digest) == content_hash(whole.schema, digest)
+    loose = pa.schema([field.with_nullable(True) for field in whole.schema])
+    assert content_hash(loose, digest) == content_hash(whole.schema, digest)
+
+
+def test_batches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are hashed in pieces of so many rows, and of so many bytes where they are long; no row is left out."""
+    monkeypatch.setattr(digests, "BATCH_ROWS", 7)
+    assert [len(batch) for batch in digests._batches(ints(range(20)))] == [7, 7, 6]
+    long = pa.table({"s": ["x" * 1000] * 20})
+    monkeypatch.setattr(digests, "BATCH_BYTES", 5000)
+    assert max(len(batch) for batch in digests._batches(long)) < 6
+    assert sum(len(batch) for batch in digests._batches(long)) == 20
+    assert digest_of(ints(range(20))).hex == plain.digest([{"i": i} for i in range(20)], ints([]).schema)
+
+
+NEAR = {
+    "another cell": ([(1, "a"), (2, "b")], [(1, "a"), (2, "c")]),
+    "swapped cells": ([(1, "a"), (2, "b")], [(1, "b"), (2, "a")]),
+    "a row twice": ([(1, "a")], [(1, "a"), (1, "a")]),
+    "null and empty": ([(1, None)], [(1, "")]),
+    "a row of nulls": ([(1, "a")], [(1, "a"), (None, None)]),
+}
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_near_misses(name: str) -> None:
+    """What is nearly the same has another digest, or another count of rows, and so another hash."""
+    hashes = []
+    for side in NEAR[name]:
+        rows = [dict(zip(TEXTS.names, row, strict=True)) for row in side]
+        hashes.append(content_hash(TEXTS, digest_of(table(rows, TEXTS))))
+    assert hashes[0] != hashes[1]
+
+
+def test_columns_count() -> None:
+    """The same values under other names, in other columns, under another type or with one more column: another hash."""
+    kinds = (pa.int64(), pa.int32(), pa.float64())
+    tables = [
+        *(pa.table({"a": pa.array([1, 2], kind), "b": pa.array([2, 1], kind)}) for kind in kinds),
+        pa.table({"b": [1, 2], "a": [2, 3]}),
+        pa.table({"a": [1, 2], "c": [2, 1]}),
+        pa.table({"a": [1, 2], "b": [2, 1], "c": pa.nulls(2, pa.int64())}),
+        pa.table({"a": ["1", "2"], "b": ["2", "1"]}),
+    ]
+    assert len({content_hash(t.schema, digest_of(t)) for t in tables}) == len(tables)
+
+
+def test_widening_and_null_columns_keep_digests() -> None:
+    """A wider integer or float, and a column of nulls, change the hash's header and no digest."""
+    narrow = pa.table({"i": pa.array([1, None], pa.int8()), "f": pa.array([0.1, None], pa.float32())})
+    wide = narrow.cast(pa.schema([("i", pa.int64()), ("f", pa.float64())]))
+    assert digest_of(wide) == digest_of(narrow)
+    assert digest_of(wide.append_column("n", pa.nulls(2, pa.list_(pa.string())))) == digest_of(wide)
+
+
+def test_equal_values_of_other_bits() -> None:
+    """-0.0 is 0.0, every NaN is NaN, and what stands under a null does not count; in lists and structs too."""
+    import numpy as np
+
+    odd = np.array([0x7FF8000000000001, 0xFFF8000000000000, 0x8000000000000000], np.uint64).view(np.float64)
+    even = np.array([NAN, NAN, 0.0])
+    for wrap in (lambda a: a, lambda a: pa.FixedSizeListArray.from_arrays(a, 1).cast(pa.list_(pa.float64()))):
+        left, right = (pa.table({"v": wrap(pa.array(side, from_pandas=False))}) for side in (odd, even))
+        assert row_digests(left).to_list() == row_digests(right).to_list()
+    hidden = [pa.array(np.array(side), mask=np.array([False, True])) for side in ([1, 2], [1, 3])]
+    assert row_digests(pa.table({"v": hidden[0]})).to_list() == row_digests(pa.table({"v": hidden[1]})).to_list()
+
+
+def test_digests_add_up() -> None:
+    """Digests are a group: what was added can be taken out again, and no rows are nothing."""
+    a, b = digest_of(ints([1, 2])), digest_of(ints([3]))
+    assert a + b == digest_of(ints([3, 2, 1]))
+    assert (a + b) - b == a
+    assert a - a == Digest()
+    assert a + Digest() == a
+    assert Digest() - b + b == Digest()
+    assert Digest.from_hex(2, a.hex) == a
+    for text in ("", a.hex[1:], a.hex.upper(), "g" * 32, "-" + a.hex[1:]):
+        with pytest.raises(CorruptionError, match="no digest"):
+            Digest.from_hex(2, text)
+
+
+def test_rows_that_are_not_fitted() -> None:
+    """A type that no table has is refused: it would be hashed as something else."""
+    for column in (pa.array([1], pa.uint64()), pa.array([1], pa.timestamp("ns")), pa.array([1], pa.time64("us"))):
+        with pytest.raises(TypeError, match="fit the rows"):
+            digest_of(pa.table({"v": column}))
