@@ -23,6 +23,7 @@ From the edges inwards; imports run down this list only:
     merge, difference               rows met by key; rows in which two sets of files differ
     deletions, datafiles            rows out of, and into, Parquet
     constraints, protocol           CHECK; the features a table declares
+    file_digests                    digests of rows as they lie in files
     engine, predicates, expressions DuckDB, and what an expression lets us skip
     frames                          Polars
     scan, decode, layout            what must be read to have a version's rows, and how it lies in files
@@ -33,7 +34,7 @@ From the edges inwards; imports run down this list only:
     delta, schema, arrow_types      the Delta protocol and its types as values
     findings, measures              what a comparison found; the number that stands for a value
     json_values, texts              values as JSON, as text on a screen
-    digests                         what rows are called by their content
+    digests, key_filters            what rows are called by their content; which keys a commit changed
     changes, rows, refs             the algebra of changes; equality; what a ref means
     model, errors                   words
 

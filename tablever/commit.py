@@ -21,14 +21,16 @@ from typing import Any
 
 from tablever import __version__
 from tablever.datafiles import UNCOMMITTED, Staging
-from tablever.delta import features
+from tablever.delta import features, seals
 from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, decode_path, render_entry
 from tablever.delta.listing import LOG_FOLDER
 from tablever.delta.replay import row_order
 from tablever.delta.vectors import vector_path
+from tablever.digests import content_hash
 from tablever.errors import ConflictError, ConstraintError, InvalidInputError, StorageError
+from tablever.layout import table_schema
 from tablever.log import Log, entry_path
-from tablever.model import Metadata, Snapshot, Version
+from tablever.model import Digest, Metadata, Snapshot, Version
 from tablever.plan import Proposal
 
 CHECKPOINT_INTERVAL = 50
@@ -192,7 +194,7 @@ def _batch_loaded(log: Log, head: Snapshot, record: Record) -> Version | None:
     if number is None:
         return None
     first = log.version(number)
-    digest = log.batch_digest(number)
+    digest = log.record(number).get("batchDigest")
     if digest is None or digest != _digest(record, log.snapshot(number).metadata):
         raise InvalidInputError(
             f"batch '{record.batch_id}' was loaded into '{log.name}' as version {number}, with other content",
@@ -234,7 +236,7 @@ def _entry(log: Log, head: Snapshot | None, proposal: Proposal, record: Record) 
         *(Add(file) for file in sorted(added, key=row_order)),
         *proposal.changes,
     ]
-    return render_entry(actions), moment
+    return seals.seal(render_entry(actions)), moment
 
 
 def _milliseconds(moment: datetime) -> int:
@@ -249,35 +251,32 @@ def _transactions(head: Snapshot | None, record: Record, moment: int) -> list[Tr
 
 
 def _commit_info(log: Log, head: Snapshot | None, proposal: Proposal, record: Record, moment: int) -> dict[str, Any]:
-    rows: int | None = proposal.rows_added
-    if head is not None:
-        before = log.version(head.version).rows
-        rows = None if before is None else before + proposal.rows_added - proposal.rows_removed
     settings = proposal.metadata or (head.metadata if head else None)
     ours = {
+        seals.FIELD: seals.UNSEALED,
+        "parentHash": log.version(head.version).commit_hash if head else None,
         "operation": proposal.operation,
         "message": record.message,
         "author": record.author or default_author(),
         "metadata": dict(record.metadata),
-        "rows": rows,
-        "rowsAdded": proposal.rows_added,
-        "rowsRemoved": proposal.rows_removed,
+        **_content(log, head, proposal, settings),
         "rowsUpdated": proposal.rows_updated,
+        "keys": proposal.keys.to_json() if proposal.keys else None,
         "batchDigest": None if settings is None else _digest(record, settings),
     }
     info: dict[str, Any] = {
+        "tablever": {name: value for name, value in ours.items() if value not in (None, "", {})},
         "timestamp": moment,
         "operation": DELTA_OPERATIONS.get(proposal.operation, proposal.operation.upper()),
         "operationParameters": dict(proposal.parameters),
         "operationMetrics": {
-            "numOutputRows": str(proposal.rows_added),
+            "numOutputRows": str(proposal.came.rows),
             "numAddedFiles": str(len(proposal.added)),
             "numRemovedFiles": str(len(proposal.removed)),
         },
         "isolationLevel": "Serializable",
         "isBlindAppend": proposal.operation in ("create", "append") and not (settings and settings.key),
         "engineInfo": f"tablever/{__version__}",
-        "tablever": {name: value for name, value in ours.items() if value not in (None, {})},
     }
     info["userName"] = ours["author"]
     if record.message:
@@ -285,8 +284,25 @@ def _commit_info(log: Log, head: Snapshot | None, proposal: Proposal, record: Re
     if head is not None:
         info["readVersion"] = head.version
     if settings is not None and settings.flag("delta.enableInCommitTimestamps"):
-        info = {"inCommitTimestamp": moment, **info}
+        info["inCommitTimestamp"] = moment
     return info
+
+
+def _content(log: Log, head: Snapshot | None, proposal: Proposal, settings: Metadata | None) -> dict[str, Any]:
+    """What an entry says of its version's rows: the share of this commit, and where the parent's are known, the sum."""
+    came, went = proposal.came, proposal.went
+    rows = 0 if head is None else log.version(head.version).rows
+    before = Digest() if head is None else log.digest(head.version)
+    after = None if before is None else before + came - went
+    return {
+        "rows": None if rows is None else rows + came.rows - went.rows,
+        "rowsAdded": came.rows,
+        "rowsRemoved": went.rows,
+        "digestAdded": came.hex,
+        "digestRemoved": went.hex,
+        "digest": None if after is None else after.hex,
+        "contentHash": content_hash(table_schema(settings), after) if after and settings else None,
+    }
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from tablever import merge
 from tablever.batches import rows_content
 from tablever.columns import canonical_schema, check_key, check_partition, with_not_null
 from tablever.commit import Record, create
-from tablever.datafiles import Staging, write_rows
+from tablever.datafiles import Staging
 from tablever.delta.listing import LOG_FOLDER, parse_names
 from tablever.errors import AlreadyExistsError, InvalidInputError
 from tablever.fitting import check_not_null, normalise
@@ -25,7 +26,7 @@ from tablever.layout import nullable, table_schema
 from tablever.log import Log, entry_path
 from tablever.model import Metadata, Version
 from tablever.options import CommitOptions, record
-from tablever.plan import Proposal
+from tablever.plan import insertion
 from tablever.protocol import protocol_of
 from tablever.schema import arrow_to_delta
 from tablever.storage import Storage, local_root
@@ -78,13 +79,8 @@ def create_log(
 def _commit(log: Log, metadata: Metadata, rows: pa.Table, staging: Staging, said: Record) -> Version | None:
     made = log.storage.missing_folders()
     try:
-        proposal = Proposal(
-            "create",
-            added=write_rows(staging, metadata, rows),
-            metadata=metadata,
-            protocol=protocol_of(metadata),
-            rows_added=rows.num_rows,
-        )
+        proposal = insertion(staging, "create", metadata, rows)
+        proposal = replace(proposal, metadata=metadata, protocol=protocol_of(metadata), parameters={})
         return create(log, proposal, staging, said)
     except BaseException:
         if not log.storage.exists(entry_path(0)):

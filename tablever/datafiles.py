@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from tablever.arrow_types import holds_floats
 from tablever.delta import partitions, stats
 from tablever.delta.actions import decode_path
+from tablever.file_digests import DIGEST_TAG, digest_in_file
 from tablever.layout import fingerprint, nullable
 from tablever.model import ChangeFile, DataFile, Metadata
 from tablever.scan import SCHEMA_TAG
@@ -108,7 +109,11 @@ def _data_files(staging: Staging, metadata: Metadata, rows: pa.Table) -> Iterato
                 modification_time=UNCOMMITTED,
                 partition_values=values,
                 stats=stats.gather(held),
-                tags={SHA256_TAG: file.sha256, SCHEMA_TAG: tag},
+                tags={
+                    SHA256_TAG: file.sha256,
+                    SCHEMA_TAG: tag,
+                    DIGEST_TAG: digest_in_file(metadata, held, values).hex,
+                },
             )
 
     if written != rows.num_rows:
@@ -120,7 +125,7 @@ def write_changes(staging: Staging, metadata: Metadata, rows: pa.Table) -> tuple
     written = []
     for values, part in _by_partition(metadata, rows):
         for path, file, _ in _write_files(staging, "_change_data/" + partitions.folder(values) + "cdc-", part):
-            written.append(ChangeFile(encode_path(path), file.size, values))
+            written.append(ChangeFile(encode_path(path), file.size, values, {SHA256_TAG: file.sha256}))
     return tuple(written)
 
 

@@ -5,6 +5,7 @@ A vector names every deleted row of its file, those deleted before included, and
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from tablever.scan import Positions, Scan, ScanFile
 
 INLINE_BYTES = 1024
 VECTOR_FOLDER = "_dv"
+VECTOR_SHA256_TAG = "tablever.vector.sha256"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def _with_vectors(staging: Staging, thinned: list[tuple[ScanFile, Positions]]) -
             vector = vectors.stored(VECTOR_FOLDER, name, next(offsets), len(blob), len(every))
         else:
             vector = vectors.inline(blob, len(every))
-        added.append(replace(file_.file, vector=vector, stats=stats.loosened(file_.file, file_.rows)))
+        tags = {**(file_.file.tags or {}), VECTOR_SHA256_TAG: hashlib.sha256(blob).hexdigest()}
+        added.append(replace(file_.file, vector=vector, stats=stats.loosened(file_.file, file_.rows), tags=tags))
     return tuple(added)
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -21,64 +20,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tablever.arrow_types import is_bytes, is_list_like, is_text
-from tablever.errors import CorruptionError
+from tablever.model import Digest
 from tablever.schema import plain_type
+
+__all__ = ["AnyRows", "Digest", "content_hash", "digest_of", "digest_of_batches", "row_digests", "sum_of", "words_of"]
+
+AnyRows: TypeAlias = pa.Table | pa.RecordBatch | pl.DataFrame
+"""Rows in a table's types, in whatever layout Arrow or Polars has for them."""
 
 BATCH_ROWS = 131_072
 BATCH_BYTES = 64 * 1024 * 1024
 FORMAT = "tablever.content/v1"
-_MODULUS = 1 << 128
-_DIGITS = 32
-
 _Words = np.ndarray[Any, np.dtype[np.uint64]]
 _Floats = np.ndarray[Any, np.dtype[np.float64]]
 _Flags = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-@dataclass(frozen=True)
-class Digest:
-    """A multiset of rows, as far as sums tell: how many, and the sum of their digests mod 2^128.
-
-    ``Digest()`` is no rows. Adding is taking two multisets together; subtracting takes rows out again, so that a
-    version is its parent + what it added - what it removed. Differences may count fewer than no rows.
-    """
-
-    rows: int = 0
-    sum: int = 0
-
-    def __add__(self, other: Digest) -> Digest:
-        return Digest(self.rows + other.rows, (self.sum + other.sum) % _MODULUS)
-
-    def __sub__(self, other: Digest) -> Digest:
-        return Digest(self.rows - other.rows, (self.sum - other.sum) % _MODULUS)
-
-    @property
-    def hex(self) -> str:
-        """The sum as 32 hexadecimal digits."""
-        return f"{self.sum:0{_DIGITS}x}"
-
-    @classmethod
-    def from_hex(cls, rows: int, digits: str) -> Digest:
-        """The digest of so many rows whose sum has these digits. Raises CorruptionError for other text."""
-        if len(digits) != _DIGITS or not set(digits) <= set("0123456789abcdef"):
-            raise CorruptionError(f"{digits[:60]!r} is no digest of rows", hint=f"it has {_DIGITS} hexadecimal digits")
-        return cls(rows, int(digits, 16))
+def digest_of(rows: AnyRows) -> Digest:
+    """The digest of some rows; what it takes in memory does not grow with them."""
+    return sum((sum_of(_row_digests(batch)) for batch in _batches(rows)), Digest())
 
 
-def digest_of(rows: pa.Table | pa.RecordBatch) -> Digest:
-    """The digest of rows in a table's types, in any Arrow layout of them; memory does not grow with the rows."""
-    total = 0
-    for batch in _batches(rows):
-        total += _sum(_row_digests(batch))
-    return Digest(rows.num_rows, total % _MODULUS)
-
-
-def digest_of_batches(batches: Iterable[pa.Table | pa.RecordBatch]) -> Digest:
+def digest_of_batches(batches: Iterable[AnyRows]) -> Digest:
     """The digest of all rows of some batches."""
     return sum(map(digest_of, batches), Digest())
 
 
-def row_digests(rows: pa.Table | pa.RecordBatch) -> pl.Series:
+def row_digests(rows: AnyRows) -> pl.Series:
     """Each row's digest, UInt128, in their order: equal exactly where rows are, whatever the order of the columns."""
     parts = [_row_digests(batch) for batch in _batches(rows)]
     return pl.concat(parts) if parts else pl.Series("digest", [], pl.UInt128)
@@ -86,7 +54,14 @@ def row_digests(rows: pa.Table | pa.RecordBatch) -> pl.Series:
 
 def sum_of(digests: pl.Series) -> Digest:
     """The digest of rows by the digests of each, as ``row_digests`` gives them."""
-    return Digest(len(digests), _sum(digests))
+    return Digest(len(digests), int(digests.sum() or 0))
+
+
+def words_of(digests: pl.Series) -> _Words:
+    """128-bit numbers as two columns of 64 bits: the low word, the high word."""
+    low = digests.cast(pl.UInt64, wrap_numerical=True).to_numpy()
+    high = (digests // _TWO_TO_64).cast(pl.UInt64).to_numpy()
+    return np.stack([low, high], axis=1)
 
 
 def content_hash(schema: pa.Schema, digest: Digest) -> str:
@@ -100,6 +75,7 @@ def content_hash(schema: pa.Schema, digest: Digest) -> str:
     return "sha:" + hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
+@lru_cache(maxsize=64)
 def _columns(schema: pa.Schema) -> str:
     columns = sorted(({"name": f.name, "type": plain_type(f.type)} for f in schema), key=lambda c: c["name"])
     return json.dumps(columns, sort_keys=True, separators=(",", ":"))
@@ -108,8 +84,10 @@ def _columns(schema: pa.Schema) -> str:
 # -- rows
 
 
-def _batches(rows: pa.Table | pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def _batches(rows: AnyRows) -> Iterator[pa.RecordBatch]:
     """The rows in pieces of one chunk each, small enough whatever their values weigh."""
+    if isinstance(rows, pl.DataFrame):
+        rows = rows.to_arrow(compat_level=pl.CompatLevel.newest())
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
     if not table.num_rows:
         return
@@ -120,21 +98,24 @@ def _batches(rows: pa.Table | pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 def _row_digests(batch: pa.RecordBatch) -> pl.Series:
     cells = _sum_of_cells(batch.schema, batch.columns)
-    return _hashed(_wide(_words(cells), None), 0).alias("digest")
-
-
-def _sum(digests: pl.Series) -> int:
-    return int(digests.sum() or 0)
+    return _hashed(_wide(words_of(cells), None)).alias("digest")
 
 
 def _sum_of_cells(fields: Iterable[pa.Field], arrays: Iterable[pa.Array]) -> pl.Series:
     """For each row the sum of its cells. Columns are hashed beside each other, on Polars' threads."""
-    named = zip(fields, arrays, strict=True)
-    values, hashes = [], []
-    for i, (field, array) in enumerate(named):
-        values.append(_bytes(array).alias(str(i)))
-        hashes.append(pl.col(str(i)).nchash.xxh3_128(seed=_seed(field.name)))  # type: ignore[attr-defined]
-    return pl.DataFrame(values).select(pl.sum_horizontal(hashes).fill_null(0).alias("cells")).to_series()
+    values = [_bytes(array).alias(str(i)) for i, array in enumerate(arrays)]
+    return pl.DataFrame(values).select(_hashes(tuple(field.name for field in fields))).to_series()
+
+
+@lru_cache(maxsize=256)
+def _hashes(names: tuple[str, ...]) -> pl.Expr:
+    """The sum of the cells of columns of these names, which are called by their place; null is 0."""
+    return pl.sum_horizontal([_hash(str(i), _seed(name)) for i, name in enumerate(names)])
+
+
+def _hash(column: str, seed: int) -> pl.Expr:
+    hashed: pl.Expr = pl.col(column).nchash.xxh3_128(seed=seed)  # type: ignore[attr-defined]
+    return hashed
 
 
 @lru_cache(maxsize=4096)
@@ -142,10 +123,13 @@ def _seed(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
 
 
-def _hashed(values: pl.Series, seed: int) -> pl.Series:
-    """XXH3 of each value, null where it is null."""
-    expression = pl.col("v").nchash.xxh3_128(seed=seed)  # type: ignore[attr-defined]
-    return pl.DataFrame([values.alias("v")]).select(expression).to_series()
+def _hashed(values: pl.Series) -> pl.Series:
+    """XXH3 of each value with seed 0, null where it is null."""
+    return pl.DataFrame([values.alias("v")]).select(_UNSEEDED).to_series()
+
+
+_UNSEEDED = _hash("v", 0)
+_TWO_TO_64 = pl.Series([1 << 64], dtype=pl.UInt128)
 
 
 # -- values as bytes
@@ -168,7 +152,7 @@ def _fixed_words(array: pa.Array) -> _Words:
     """Values of one width as one or two words each; what stands under a null is any."""
     kind = array.type
     if pa.types.is_struct(kind):
-        return _words(_sum_of_cells(kind, array.flatten()))
+        return words_of(_sum_of_cells(kind, array.flatten()))
     if pa.types.is_decimal128(kind):
         pairs: _Words = _buffer(array, np.uint64, 2)
         return pairs.reshape(-1, 2)
@@ -208,15 +192,15 @@ def _list_words(array: pa.Array) -> _Words:
     elements = array.flatten()
     valid = _valid(elements)
     slots = _slots(elements, valid)
-    hashes = [_hashed(_slices(part, ends * part.itemsize * part.shape[1]), 0) for part in (slots, valid.reshape(-1, 1))]
-    return np.hstack([_words(each) for each in hashes])
+    hashes = [_hashed(_slices(part, ends * part.itemsize * part.shape[1])) for part in (slots, valid.reshape(-1, 1))]
+    return np.hstack([words_of(each) for each in hashes])
 
 
 def _slots(elements: pa.Array, valid: _Flags) -> _Words:
     """One or two words for each element; zeros for a null."""
     kind = elements.type
     if pa.types.is_nested(kind) or is_text(kind) or is_bytes(kind) or pa.types.is_null(kind):
-        return _words(_hashed(_bytes(elements), 0).fill_null(0))
+        return words_of(_hashed(_bytes(elements)).fill_null(0))
     words = _fixed_words(elements)
     return words if not elements.null_count else np.where(valid.reshape(-1, 1) != 0, words, np.uint64(0))
 
@@ -230,13 +214,6 @@ def _valid(array: pa.Array) -> _Flags:
 
 
 # -- between Polars, NumPy and Arrow, without copying values
-
-
-def _words(numbers: pl.Series) -> _Words:
-    """128-bit numbers as their low and high words."""
-    low = numbers.cast(pl.UInt64, wrap_numerical=True).to_numpy()
-    high = (numbers // (1 << 64)).cast(pl.UInt64).to_numpy()
-    return np.stack([low, high], axis=1)
 
 
 def _narrow(words: _Words, array: pa.Array) -> pl.Series:

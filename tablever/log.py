@@ -11,6 +11,7 @@ import hashlib
 import os
 import threading
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -26,7 +27,7 @@ from tablever.errors import (
     VersionVacuumedError,
 )
 from tablever.logfiles import LogFiles, no_table
-from tablever.model import DataFile, Snapshot, Version
+from tablever.model import DataFile, Digest, Snapshot, Version
 from tablever.refs import AsOf, HashPrefix, Number, Ref, Relative, TagName, parse_ref
 from tablever.storage import Storage, local_root
 
@@ -176,11 +177,19 @@ class Log:
                 self._extend(number)
             return [self._history.versions[number] for number in entries]
 
-    def batch_digest(self, number: int) -> str | None:
-        """What a version's writer recorded of its batch's content; None where it recorded none."""
+    def record(self, number: int) -> Mapping[str, Any]:
+        """What tablever wrote into a version's entry (docs/reference/format.md); empty for the entries of others."""
         self._check_number(number)
-        digest = (commits.own_record(self._files.info(number)) or {}).get("batchDigest")
-        return digest if isinstance(digest, str) else None
+        return commits.own_record(self._files.info(number)) or {}
+
+    def digest(self, number: int) -> Digest | None:
+        """The digest of a version's rows, as its entry has it; None where it has none.
+
+        Raises CorruptionError where that is no digest, VersionVacuumedError where the entry is gone.
+        """
+        record = self.record(number)
+        rows, digits = record.get("rows"), record.get("digest")
+        return Digest.from_hex(rows, digits) if isinstance(rows, int) and isinstance(digits, str) else None
 
     def resolve(self, ref: Ref) -> int:
         """The number of the version that a ref names, whether or not that version can still be read.
@@ -238,7 +247,7 @@ class Log:
 
     def _hashed(self, digits: str) -> int:
         for version in reversed(self.versions()):
-            if version.content_hash is not None and version.content_hash.startswith(digits):
+            if version.content_hash is not None and version.content_hash.startswith(f"sha:{digits}"):
                 return version.number
         raise VersionNotFoundError(
             f"version sha:{digits} not found in '{self.name}': no recorded content hash begins so",

@@ -24,7 +24,7 @@ from tablever.delta.listing import (
 from tablever.errors import CorruptionError, TableNotFoundError, VersionVacuumedError
 from tablever.storage import Storage
 
-FIRST_LINE = 4096
+FIRST_LINE = 8192  # an entry's commitInfo, the filter of its keys included
 # what one checkpoint costs to read, in log entries
 CHECKPOINT_COST = 32
 

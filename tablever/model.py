@@ -14,6 +14,8 @@ from typing import Any
 
 from tablever.errors import CorruptionError
 
+_MODULUS = 1 << 128
+_DIGEST = re.compile("[0-9a-f]{32}")
 # Most writers put the row count first: that spares reading the rest, of thousands of files, to count a table's rows.
 _ROWS_FIRST = re.compile(r'\{"numRecords":(\d{1,18})[,}]')
 
@@ -52,6 +54,36 @@ class Version:
     parent: int | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     timestamp_from_file: bool = False
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A multiset of rows, as far as sums tell: how many, and the sum of their 128-bit digests mod 2^128.
+
+    ``Digest()`` is no rows. Adding is taking two multisets together; subtracting takes rows out again, so that a
+    version is its parent + what it added - what it removed. Differences may count fewer than no rows.
+    """
+
+    rows: int = 0
+    sum: int = 0
+
+    def __add__(self, other: Digest) -> Digest:
+        return Digest(self.rows + other.rows, (self.sum + other.sum) % _MODULUS)
+
+    def __sub__(self, other: Digest) -> Digest:
+        return Digest(self.rows - other.rows, (self.sum - other.sum) % _MODULUS)
+
+    @property
+    def hex(self) -> str:
+        """The sum as 32 hexadecimal digits."""
+        return f"{self.sum:032x}"
+
+    @classmethod
+    def from_hex(cls, rows: int, digits: str) -> Digest:
+        """The digest of so many rows whose sum has these digits. Raises CorruptionError for other text."""
+        if not _DIGEST.fullmatch(digits):
+            raise CorruptionError(f"{digits[:60]!r} is no digest of rows", hint="it has 32 hexadecimal digits")
+        return cls(rows, int(digits, 16))
 
 
 @dataclass(frozen=True)
@@ -180,6 +212,7 @@ class ChangeFile:
     path: str
     size: int
     partition_values: Mapping[str, str | None] = field(default_factory=lambda: EMPTY)
+    tags: Mapping[str, str | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,28 +6,40 @@ readers take a version's ``cdc`` files instead of its adds and removes, so where
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from tablever import key_filters
 from tablever.changes import Net
 from tablever.datafiles import CHANGE_TYPE, Staging, write_changes, write_rows
 from tablever.deletions import Replacement, delete_positions
+from tablever.digests import digest_of, row_digests
+from tablever.file_digests import digest_at, recorded_sum
 from tablever.frames import ROW, split_rows, to_arrow
+from tablever.key_filters import KeyFilter
 from tablever.layout import nullable, table_schema
-from tablever.model import ChangeFile, DataFile, Metadata, Protocol, Snapshot
+from tablever.model import ChangeFile, DataFile, Digest, Metadata, Protocol, Snapshot
 from tablever.scan import Scan
 
+NOTHING = Digest()
 MAX_DELETED_CHANGE_ROWS = 100_000
 LEGACY_CHANGE_FEED = 4  # the writer version from which the feed is part of the protocol
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a commit is to say. ``added`` and ``removed`` are logical files."""
+    """What a commit is to say.
+
+    Attributes:
+        added, removed: logical files.
+        came, went: the net change, whatever the files hold besides: rows that are new, rows that are gone.
+        rows_updated: keys whose row has other values; such rows are in both.
+        keys: those of all rows of the net change, where they are few.
+    """
 
     operation: str
     added: tuple[DataFile, ...] = ()
@@ -35,10 +47,39 @@ class Proposal:
     changes: tuple[ChangeFile, ...] = ()
     metadata: Metadata | None = None
     protocol: Protocol | None = None
-    rows_added: int = 0
-    rows_removed: int = 0
+    came: Digest = NOTHING
+    went: Digest = NOTHING
     rows_updated: int = 0
+    keys: KeyFilter | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def insertion(
+    staging: Staging, operation: str, settings: Metadata, rows: pa.Table, *, origin: Hashable = None
+) -> Proposal:
+    """Commit rows in the table's columns and types, at the end; ``settings`` are the table's from now on."""
+    added = write_rows(staging, settings, rows, origin=origin)
+    return Proposal(
+        operation,
+        added=added,
+        came=_digest(added, settings, rows),
+        keys=_keys(settings.key, [rows]),
+        parameters={"mode": "Append"},
+    )
+
+
+def _digest(files: Sequence[DataFile], settings: Metadata, rows: pa.Table | pl.DataFrame) -> Digest:
+    """The digest of rows, as the log has it where they are all that lies in some files."""
+    recorded = recorded_sum(files, settings)
+    return recorded if recorded is not None and recorded.rows == len(rows) else digest_of(rows)
+
+
+def _keys(key: Sequence[str], changed: Sequence[pa.Table | pl.DataFrame]) -> KeyFilter | None:
+    """The filter of the keys of a net change, or without a key of its rows; None where they are many."""
+    if not 0 < sum(map(len, changed)) <= key_filters.MAX_ROWS:
+        return None
+    digests = [row_digests(rows.select(key) if key else rows) for rows in changed]
+    return key_filters.build(key, pl.concat(digests))
 
 
 def row_changes(
@@ -60,22 +101,24 @@ def row_changes(
     """
     settings = metadata or scan.snapshot.metadata
     gone = went[net.gone]
-    replaced = Replacement((), ())
-    if gone.height:
-        replaced = delete_positions(staging, scan, split_rows(scan, gone[ROW].to_numpy()))
+    positions = split_rows(scan, gone[ROW].to_numpy())
+    replaced = delete_positions(staging, scan, positions) if positions else Replacement((), ())
+    in_hand = set(went.columns).issuperset(scan.schema.names)
+    old, new = gone.select(scan.schema.names) if in_hand else None, came.take(pa.array(net.came))
     added: tuple[DataFile, ...] = ()
     if len(net.came):
         source = None if origin is None else (origin, net.came.tobytes())
-        added = write_rows(staging, settings, came.take(pa.array(net.came)), origin=source)
+        added = write_rows(staging, settings, new, origin=source)
     return Proposal(
         operation,
         added=(*replaced.added, *added),
         removed=replaced.removed,
         changes=_change_files(staging, scan.snapshot, settings, went, came, net, replaced),
         metadata=metadata,
-        rows_added=net.rows_added,
-        rows_removed=net.rows_removed,
+        came=_digest(added, settings, new),
+        went=digest_at(scan, positions) if old is None else digest_of(old),
         rows_updated=net.rows_updated,
+        keys=None if old is None else _keys(settings.key, [old, new]),
         parameters=parameters or {},
     )
 
@@ -154,6 +197,7 @@ def whole_files(
     carries over are the net change rows written.
     """
     settings = metadata or head.metadata
+    gone, new = went[net.gone], came[net.came]
     carried = len(net.deleted) < went.height and operation != "overwrite"
     files_say_it = not net.rows_updated and not carried
     changes: tuple[ChangeFile, ...] = ()
@@ -167,7 +211,8 @@ def whole_files(
         removed=removed,
         changes=changes,
         metadata=metadata,
-        rows_added=net.rows_added,
-        rows_removed=net.rows_removed,
+        came=_digest(added, settings, new),
+        went=_digest(removed, head.metadata, gone),
         rows_updated=net.rows_updated,
+        keys=_keys(settings.key, [gone, new]) if settings.key == head.metadata.key else None,
     )

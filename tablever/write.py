@@ -27,7 +27,7 @@ from tablever.layout import nullable, table_schema
 from tablever.log import Log, TableLike, open_log
 from tablever.model import Metadata, Snapshot, Version
 from tablever.options import CommitOptions, record
-from tablever.plan import MAX_DELETED_CHANGE_ROWS, Proposal, feeds_changes, row_changes, whole_files
+from tablever.plan import MAX_DELETED_CHANGE_ROWS, Proposal, feeds_changes, insertion, row_changes, whole_files
 from tablever.protocol import protocol_for
 from tablever.read import check_columns
 from tablever.rows import differs
@@ -66,15 +66,8 @@ def append(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
         settings = metadata or head.metadata
         if settings.key:
             merge.refuse_existing(log, head, to_frame(incoming.select(settings.key)))
-        added = write_rows(staging, settings, incoming, origin=id(source))
-        return Proposal(
-            "append",
-            added=added,
-            metadata=metadata,
-            protocol=protocol_for(head, metadata),
-            rows_added=incoming.num_rows,
-            parameters={"mode": "Append"},
-        )
+        proposal = insertion(staging, "append", settings, incoming, origin=id(source))
+        return replace(proposal, metadata=metadata, protocol=protocol_for(head, metadata))
 
     return commit(log, plan, record(log, options, rows_content("append", source)))
 
@@ -282,11 +275,11 @@ def _delete_where(log: Log, where: str) -> Plan:
 
 
 def _rows_to_delete(scan: Scan, where: str) -> pl.DataFrame:
-    """The rows for which ``where`` is true, as ``__tv_row`` alone where no change rows of them will be written."""
+    """The rows for which ``where`` is true, as ``__tv_row`` alone where they are many and need not be held at once."""
     key = list(scan.snapshot.metadata.key)
     hits = _numbered_rows(scan, engine.find_rows(scan, where, key, positions=True))
     marked = all(takes_vector(scan.snapshot, file.file) for file in scan.files)
-    if not feeds_changes(scan.snapshot) or (marked and hits.height > MAX_DELETED_CHANGE_ROWS):
+    if hits.height > MAX_DELETED_CHANGE_ROWS and (marked or not feeds_changes(scan.snapshot)):
         return hits.select(ROW)
     # DuckDB finds rows faster, Polars fetches them faster: it skips pages, but by values only and not by position.
     here = pl.col(ROW).is_in(hits[ROW].implode())

@@ -452,7 +452,7 @@ def test_our_own_record(table: Table) -> None:
         "rowsAdded": 3,
         "rowsRemoved": 1,
         "rowsUpdated": 1,
-        "contentHash": "ab" * 16,
+        "contentHash": "sha:" + "ab" * 32,
         "batchDigest": "d",
     }
     table.put(0, info(START, "MERGE", userMetadata="other", tablever=record), add("a"))
@@ -461,9 +461,9 @@ def test_our_own_record(table: Table) -> None:
     assert version == log.versions()[0]
     assert (version.operation, version.message, version.author, version.metadata) == ("upsert", "m", "me", {"k": [1]})
     assert (version.rows, version.rows_added, version.rows_removed, version.rows_updated) == (12, 3, 1, 1)
-    assert (version.content_hash, version.parent) == ("ab" * 16, None)
+    assert (version.content_hash, version.parent) == ("sha:" + "ab" * 32, None)
     assert version.commit_hash == hashlib.sha256(table.entry(0).read_bytes()).hexdigest()
-    assert (log.batch_digest(0), log.entry(0).data) == ("d", table.entry(0).read_bytes())
+    assert (log.record(0)["batchDigest"], log.entry(0).data) == ("d", table.entry(0).read_bytes())
 
 
 def test_what_others_recorded(table: Table) -> None:
@@ -542,7 +542,7 @@ def test_lists_grow_with_the_log(table: Table) -> None:
 def test_refs_resolve(table: Table, ref: Any, number: int) -> None:
     """Every form of a ref resolves to its version's number."""
     for each in range(18):
-        table.put(each, info(START + 1000 * each, tablever={"contentHash": f"{each:08x}"}))
+        table.put(each, info(START + 1000 * each, tablever={"contentHash": f"sha:{each:08x}"}))
     assert table.log().resolve(ref) == number
 
 

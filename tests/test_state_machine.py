@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import tablever as tv
 from tablever import errors
 from tablever.model import Version
-from tests import reading
+from tests import content_hash, reading
 from tests.model import Column, Counts, Model, Refused, Row, State, Undetermined, identity, multiset
 from tests.strategies import (
     KEY_TYPES,
@@ -407,6 +407,12 @@ class Store(RuleBasedStateMachine):
             assert_counts(version, commit.counts)
             assert version == self.returned.get(version.number, version), "the log and the writer differ"
             rows = version.rows
+
+    @invariant()
+    def content_hash_is_that_of_the_rows(self) -> None:
+        version = tv.resolve_version(self.path, "latest")
+        schema = pa.schema([(column.name, column.type) for column in self.head.columns])
+        assert version.content_hash == content_hash.content_hash(self.head.rows, schema)
 
     @invariant()
     def change_rows_rebuild_the_version(self) -> None:

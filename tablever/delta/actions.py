@@ -122,8 +122,8 @@ def render(action: Action) -> dict[str, Any]:
             return {"protocol": _render_protocol(action)}
         case Metadata():
             return {"metaData": _render_metadata(action)}
-        case ChangeFile(path, size, values):
-            return {"cdc": {"path": path, "partitionValues": dict(values), "size": size, "dataChange": False}}
+        case ChangeFile():
+            return {"cdc": _render_change_file(action)}
         case Transaction(app_id, version, last_updated):
             return {"txn": _present(appId=app_id, version=version, lastUpdated=last_updated)}
         case DomainMetadata(domain, configuration, removed):
@@ -283,7 +283,13 @@ def _build_remove(value: Any) -> Remove:
 
 
 def _build_change_file(value: Any) -> ChangeFile:
-    return ChangeFile(_text(value["path"]), _number(value["size"]), _texts(value.get("partitionValues")))
+    tags = value.get("tags")
+    return ChangeFile(
+        path=_text(value["path"]),
+        size=_number(value["size"]),
+        partition_values=_texts(value.get("partitionValues")),
+        tags=None if tags is None else dict(_texts(tags)),
+    )
 
 
 def _features(value: Any) -> frozenset[str] | None:
@@ -379,6 +385,16 @@ def _render_remove(file: DataFile, deletion_timestamp: int | None, data_change: 
         for key in ("extendedFileMetadata", "partitionValues", "size"):
             del fields[key]
     return _present(**fields)
+
+
+def _render_change_file(file: ChangeFile) -> dict[str, Any]:
+    return _present(
+        path=file.path,
+        partitionValues=dict(file.partition_values),
+        size=file.size,
+        dataChange=False,
+        tags=None if file.tags is None else dict(file.tags),
+    )
 
 
 def _render_protocol(protocol: Protocol) -> dict[str, Any]:

@@ -1,0 +1,286 @@
+"""What the log says of content: every version's hash is that of its rows; entries hold together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+import tablever as tv
+from tablever import key_filters, plan, write
+from tablever.delta import seals, vectors
+from tablever.delta.actions import Add, decode_path
+from tablever.digests import Digest, content_hash, digest_of, row_digests
+from tablever.file_digests import DIGEST_TAG
+from tablever.key_filters import KeyFilter
+from tablever.layout import table_schema
+from tablever.log import Log, open_log
+from tablever.model import ChangeFile
+from tablever.storage import Storage
+
+START = [{"id": n, "g": f"g{n % 3}", "x": n / 4 if n % 5 else None} for n in range(12)]
+
+
+def recomputed(table: Any, number: int) -> str:
+    """A version's hash by reading it."""
+    rows = tv.read_version(table, number)
+    return content_hash(rows.schema, digest_of(rows))
+
+
+def assert_entries(table: Path) -> None:
+    """Every version of ours says what its rows say, and its entry and files hold what it says of them."""
+    log = open_log(table)
+    before, parent = Digest(), None
+    for version in tv.list_versions(table):
+        entry, record = log.entry(version.number), log.record(version.number)
+        assert seals.is_whole(entry.data) is True
+        assert record.get("parentHash") == parent
+        parent = hashlib.sha256(entry.data).hexdigest()
+        digest = log.digest(version.number)
+        assert digest is not None
+        rows = tv.read_version(table, version.number)
+        assert digest == digest_of(rows)
+        assert version.content_hash == content_hash(rows.schema, digest)
+        came = Digest.from_hex(record["rowsAdded"], record["digestAdded"])
+        went = Digest.from_hex(record["rowsRemoved"], record["digestRemoved"])
+        assert digest == before + came - went
+        before = digest
+        for action in entry.actions:
+            if isinstance(action, Add):
+                assert_add(log, version.number, action)
+            if isinstance(action, ChangeFile):
+                assert action.tags == {"tablever.sha256": sha256(table / decode_path(action.path))}
+
+
+def assert_add(log: Log, number: int, action: Add) -> None:
+    tags = action.file.tags or {}
+    assert tags["tablever.sha256"] == sha256(log.storage.path(decode_path(action.file.path)))
+    if action.file.vector is not None:
+        blob = vectors.encode(vectors.load(log.storage, action.file.vector))
+        assert tags["tablever.vector.sha256"] == hashlib.sha256(blob).hexdigest()
+    metadata = log.snapshot(number).metadata
+    if not metadata.partition_columns:
+        stored = pq.ParquetFile(log.storage.path(decode_path(action.file.path))).read()
+        assert tags[DIGEST_TAG] == digest_of(stored).hex
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def history(table: Path, *, keyed: bool) -> None:
+    """Every operation, one after the other."""
+    more = [{"id": 20, "g": "g1", "x": 0.5}, {"id": 21, "g": None if not keyed else "g9", "x": float("nan")}]
+    tv.append(table, more)
+    tv.append(table, [{"id": 30, "g": "g0", "x": 1.0, "new": [1, None]}], evolve=True)
+    tv.update(table, {"x": "id * 2"}, where="id < 4")
+    tv.delete(table, where="id = 5 OR id = 20")
+    if keyed:
+        tv.upsert(table, [{"id": n, "g": "g1", "x": 9.0, "new": None} for n in (1, 2, 40)])
+        tv.delete(table, keys=[{"id": 40}])
+        tv.revert(table, "latest")
+        tv.add_constraint(table, "positive", "id >= 0")
+    tv.delete(table, where="g = 'g0'")
+    tv.restore(table, 2)
+    tv.overwrite(table, [{"id": 1, "g": "g1", "x": 0.25, "new": []}, {"id": 50, "g": "g2", "x": None, "new": None}])
+    tv.overwrite(table, pa.table({"id": pa.array([1, 2], pa.int64()), "g": ["a", "b"]}), replace_schema=True)
+    tv.restore(table, 3)
+    tv.delete(table, where="true")
+    tv.restore(table, 0)
+
+
+@pytest.mark.parametrize("deletes", ["merge-on-read", "copy-on-write"])
+@pytest.mark.parametrize("partition_by", [None, "g"])
+@pytest.mark.parametrize("key", ["id", None])
+def test_every_operation(tmp_path: Path, key: str | None, partition_by: str | None, deletes: Any) -> None:
+    """Each operation adds and subtracts what it changed: every version's digest and hash are those of its rows."""
+    table = tmp_path / "t"
+    tv.create_table(table, START, key=key, partition_by=partition_by, deletes=deletes)
+    history(table, keyed=key is not None)
+    assert_entries(table)
+
+
+def test_large_deletes_and_whole_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delete of many rows reads them by position; files that leave whole are not read."""
+    monkeypatch.setattr(write, "MAX_DELETED_CHANGE_ROWS", 3)
+    monkeypatch.setattr(plan, "MAX_DELETED_CHANGE_ROWS", 3)
+    table = tmp_path / "t"
+    tv.create_table(table, START, key="id")
+    tv.append(table, [{"id": n, "g": "h", "x": 0.0} for n in range(100, 110)])
+    tv.delete(table, where="id = 101")
+    tv.delete(table, where="id < 7")
+    tv.delete(table, where="id > 8")
+    tv.append(table, [{"id": n, "g": "h", "x": 0.0} for n in range(200, 210)])
+    read: list[int] = []
+    from tablever import file_digests
+
+    batches = file_digests.batches_at
+
+    def counted(scan: Any, *rest: Any) -> Any:
+        read.append(len(scan.files))
+        return batches(scan, *rest)
+
+    monkeypatch.setattr(file_digests, "batches_at", counted)
+    tv.delete(table, where="id >= 200")
+    assert read == [0]
+    assert_entries(table)
+
+
+@pytest.mark.parametrize("key", ["id", None])
+def test_lost_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
+    """A commit that is planned again on another parent says the share that it has there."""
+    table = tmp_path / "t"
+    tv.create_table(table, START, key=key)
+    put = Storage.put_if_absent
+    rivals: list[Callable[[], object]] = [
+        lambda: tv.append(table, [{"id": 100, "g": "r", "x": 1.5}]),
+        lambda: tv.delete(table, where="id = 3"),
+        lambda: tv.update(table, {"x": "7"}, where="id = 100"),
+    ]
+
+    def lose(self: Storage, relative: str, data: bytes) -> bool:
+        if rivals and relative.startswith("_delta_log/"):
+            rival = rivals.pop()
+            rest, rivals[:] = rivals[:], []
+            rival()
+            rivals[:] = rest
+        return put(self, relative, data)
+
+    monkeypatch.setattr(Storage, "put_if_absent", lose)
+    tv.append(table, [{"id": 200, "g": "m", "x": None}])
+    rivals.append(lambda: tv.delete(table, where="id IN (4, 200)"))
+    tv.update(table, {"x": "x + 1"}, where="id > 3")
+    assert not rivals
+    assert_entries(table)
+
+
+def test_how_rows_lie_does_not_count(tmp_path: Path) -> None:
+    """Partitioned or not, keyed or not, in another order, in many files, by vectors or rewritten: the same hash."""
+    rows = [*START, {"id": 99, "g": "g9", "x": 9.0}]
+    hashes = set()
+    for n, options in enumerate(
+        ({}, {"key": "id"}, {"partition_by": "g"}, {"deletes": "copy-on-write"}, {"key": "id", "partition_by": "g"})
+    ):
+        table = tmp_path / str(n)
+        given = rows if n % 2 else rows[::-1]
+        tv.create_table(table, given[:5], **options)  # type: ignore[arg-type]
+        tv.append(table, given[5:])
+        tv.delete(table, where="id = 99")
+        hashes.add(tv.resolve_version(table, "latest").content_hash)
+    assert len(hashes) == 1
+    copy = tv.create_table(tmp_path / "copy", tv.read_version(tmp_path / "2").select(["x", "id", "g"]))
+    assert copy.version().content_hash in hashes
+
+
+def test_a_hash_finds_its_version(tmp_path: Path) -> None:
+    """A hash as it is printed, or its beginning, is a ref: to the newest version of that content."""
+    table = tv.create_table(tmp_path / "t", START, key="id")
+    first = table.version().content_hash
+    assert first is not None
+    table.delete(where="id = 3")
+    second = table.version().content_hash
+    table.restore(0)
+    assert table.version(first).number == 2
+    assert table.version(str(second)[:12]).number == 1
+
+
+def test_commits_of_others_between(tmp_path: Path) -> None:
+    """A commit on a version whose digest nobody recorded says its own share, and no hash."""
+    table = tmp_path / "t"
+    tv.create_table(table, START)
+    write_deltalake(table, pl.DataFrame([{"id": 77, "g": "d", "x": 1.0}]).to_arrow(), mode="append")
+    version = tv.append(table, [{"id": 78, "g": "d", "x": None}])
+    assert version is not None
+    log = open_log(table)
+    assert version.content_hash is None
+    assert log.digest(2) is None
+    record = log.record(2)
+    assert record["parentHash"] == log.version(1).commit_hash
+    share = digest_of(tv.read_version(table, 2)) - digest_of(tv.read_version(table, 1))
+    assert (record["rowsAdded"], record["digestAdded"]) == (1, share.hex)
+
+
+def test_foreign_tables(tmp_path: Path) -> None:
+    """A table made elsewhere: our deletes and updates read what they change, and say it."""
+    table = tmp_path / "t"
+    write_deltalake(table, pa.Table.from_pylist(START), partition_by=["g"])
+    tv.delete(table, where="g = 'g1'")
+    tv.update(table, {"x": "1.5"}, where="id < 3")
+    log = open_log(table)
+    for number in (1, 2):
+        record = log.record(number)
+        came = Digest.from_hex(record["rowsAdded"], record["digestAdded"])
+        went = Digest.from_hex(record["rowsRemoved"], record["digestRemoved"])
+        before, after = (digest_of(tv.read_version(table, n)) for n in (number - 1, number))
+        assert after == before + came - went
+    assert DeltaTable(table).version() == 2
+
+
+def test_keys_of_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry that changes few rows holds their keys, without a key the rows; one that changes many holds none."""
+    monkeypatch.setattr(key_filters, "MAX_ROWS", 13)
+    for key in ("id", None):
+        table = tmp_path / str(key)
+        tv.create_table(table, START, key=key)
+        history(table, keyed=key is not None)
+        log = open_log(table)
+        for version in tv.list_versions(table):
+            number = version.number
+            changed = changes_of(log, number)
+            held = log.record(number).get("keys")
+            same_key = number == 0 or log.snapshot(number - 1).metadata.key == log.snapshot(number).metadata.key
+            if not 0 < changed.num_rows <= 13:
+                assert held is None
+            elif same_key:
+                keys = KeyFilter.from_json(held)
+                assert keys.columns == ((key,) if key else ())
+                assert key_filters.may_hold(keys, row_digests(changed.select([key]) if key else changed)).all()
+
+
+def changes_of(log: Log, number: int) -> pa.Table:
+    """The rows that a version takes out and brings in, in the wider of both schemas."""
+    after = tv.read_version(log, number)
+    before = after.slice(0, 0) if number == 0 else tv.read_version(log, number - 1)
+    names = [*after.column_names, *(n for n in before.column_names if n not in after.column_names)]
+    kinds = {f.name: f.type for f in [*table_schema(log.snapshot(number).metadata), *before.schema]}
+    sides = [
+        [json.dumps({n: row.get(n) for n in names}, default=str) for row in rows.to_pylist()]
+        for rows in (before, after)
+    ]
+    parts = []
+    for rows, own, other in ((before, *sides), (after, *reversed(sides))):
+        left, keep = list(other), []
+        for i, row in enumerate(own):
+            if row in left:
+                left.remove(row)
+            else:
+                keep.append(i)
+        parts.append(rows.take(pa.array(keep, pa.int64())))
+    schema = pa.schema([(n, kinds[n]) for n in names])
+    return pa.concat_tables([pa.Table.from_pylist(part.to_pylist(), schema=schema) for part in parts])
+
+
+def text_of(row: dict[str, Any], names: list[str]) -> str:
+    return json.dumps({name: row.get(name) for name in names}, default=str)
+
+
+def test_entries_that_were_changed() -> None:
+    """A sealed entry tells any change of its bytes; one of others tells nothing."""
+    entry = seals.seal(b'{"commitInfo":{"tablever":{"entryDigest":"' + b"0" * 64 + b'","rows":1}}}\n')
+    assert seals.is_whole(entry)
+    assert seals.recorded(entry) == seals.digest(entry)
+    for at in range(len(entry)):
+        changed = entry[:at] + bytes([entry[at] ^ 1]) + entry[at + 1 :]
+        assert seals.is_whole(changed) is not True
+    assert seals.is_whole(entry[:-1]) is False
+    assert seals.is_whole(b'{"commitInfo":{}}') is None
+    with pytest.raises(AssertionError, match="begins with its digest"):
+        seals.seal(b'{"commitInfo":{}}')
