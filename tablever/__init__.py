@@ -15,6 +15,7 @@ From the edges inwards; imports run down this list only:
     replay_changes                  changes of one version onto another head
     settings                        set_key, set_not_null, add_constraint
     creation                        a new table
+    contents                        content_hash, content_hash_of
     versions                        list_versions, resolve_version
     read                            read_version, scan_version, iter_batches
     options, batches                what every write takes; what makes a load the same load
@@ -27,7 +28,9 @@ From the edges inwards; imports run down this list only:
     engine, predicates, expressions DuckDB, and what an expression lets us skip
     frames                          Polars
     scan, decode, layout            what must be read to have a version's rows, and how it lies in files
+    digest_cache                    the digest of a version where it is known unread
     log, logfiles                   the log of one table
+    sealed                          objects that hold a digest of themselves
     storage                         objects on a disk
     incoming, records, inference    rows in, from Arrow and from Python values
     fitting, conversion, columns    rows into a table's types, nothing lost
@@ -50,6 +53,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tablever import errors as errors
+    from tablever.contents import content_hash as content_hash
+    from tablever.contents import content_hash_of as content_hash_of
     from tablever.diff.audits import Audit as Audit
     from tablever.diff.audits import audit as audit
     from tablever.diff.patches import apply_patch as apply_patch
@@ -93,6 +98,8 @@ _HOMES = {
     "apply_patch": "diff.patches",
     "audit": "diff.audits",
     "connect": "sql",
+    "content_hash": "contents",
+    "content_hash_of": "contents",
     "create_table": "table",
     "delete": "write",
     "diff_rows": "diff.value",

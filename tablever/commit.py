@@ -26,7 +26,8 @@ from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction,
 from tablever.delta.listing import LOG_FOLDER
 from tablever.delta.replay import row_order
 from tablever.delta.vectors import vector_path
-from tablever.digests import content_hash
+from tablever.digest_cache import known_digest
+from tablever.digests import render_hash
 from tablever.errors import ConflictError, ConstraintError, InvalidInputError, StorageError
 from tablever.layout import table_schema
 from tablever.log import Log, entry_path
@@ -291,9 +292,12 @@ def _commit_info(log: Log, head: Snapshot | None, proposal: Proposal, record: Re
 def _content(log: Log, head: Snapshot | None, proposal: Proposal, settings: Metadata | None) -> dict[str, Any]:
     """What an entry says of its version's rows: the share of this commit, and where the parent's are known, the sum."""
     came, went = proposal.came, proposal.went
-    rows = 0 if head is None else log.version(head.version).rows
-    before = Digest() if head is None else log.digest(head.version)
+    before = Digest() if head is None else known_digest(log, head.version)
     after = None if before is None else before + came - went
+    if before is not None or head is None:
+        rows = None if before is None else before.rows
+    else:
+        rows = log.version(head.version).rows
     return {
         "rows": None if rows is None else rows + came.rows - went.rows,
         "rowsAdded": came.rows,
@@ -301,7 +305,7 @@ def _content(log: Log, head: Snapshot | None, proposal: Proposal, settings: Meta
         "digestAdded": came.hex,
         "digestRemoved": went.hex,
         "digest": None if after is None else after.hex,
-        "contentHash": content_hash(table_schema(settings), after) if after and settings else None,
+        "contentHash": render_hash(table_schema(settings), after) if after and settings else None,
     }
 
 

@@ -23,7 +23,7 @@ from tablever.arrow_types import is_bytes, is_list_like, is_text
 from tablever.model import Digest
 from tablever.schema import plain_type
 
-__all__ = ["AnyRows", "Digest", "content_hash", "digest_of", "digest_of_batches", "row_digests", "sum_of", "words_of"]
+__all__ = ["AnyRows", "Digest", "digest_of", "digest_of_batches", "render_hash", "row_digests", "sum_of", "words_of"]
 
 AnyRows: TypeAlias = pa.Table | pa.RecordBatch | pl.DataFrame
 """Rows in a table's types, in whatever layout Arrow or Polars has for them."""
@@ -64,11 +64,11 @@ def words_of(digests: pl.Series) -> _Words:
     return np.stack([low, high], axis=1)
 
 
-def content_hash(schema: pa.Schema, digest: Digest) -> str:
+def render_hash(schema: pa.Schema, digest: Digest) -> str:
     """``sha:`` and 64 digits: what a set of rows under these columns is called. NOT NULL and column order do not count.
 
     Example:
-        >>> content_hash(pa.schema([("id", pa.int64())]), Digest())[:20]
+        >>> render_hash(pa.schema([("id", pa.int64())]), Digest())[:20]
         'sha:84a15d43b27ca479'
     """
     text = f"{FORMAT}\n{_columns(schema)}\n{digest.rows}\n{digest.hex}\n"

@@ -27,7 +27,7 @@ from tablever.errors import (
     VersionVacuumedError,
 )
 from tablever.logfiles import LogFiles, no_table
-from tablever.model import DataFile, Digest, Snapshot, Version
+from tablever.model import EMPTY, DataFile, Digest, Snapshot, Version
 from tablever.refs import AsOf, HashPrefix, Number, Ref, Relative, TagName, parse_ref
 from tablever.storage import Storage, local_root
 
@@ -178,15 +178,18 @@ class Log:
             return [self._history.versions[number] for number in entries]
 
     def record(self, number: int) -> Mapping[str, Any]:
-        """What tablever wrote into a version's entry (docs/reference/format.md); empty for the entries of others."""
+        """What tablever wrote into a version's entry (docs/reference/format.md).
+
+        Empty for the entries of others, and where only a checkpoint is left. Raises CorruptionError.
+        """
         self._check_number(number)
-        return commits.own_record(self._files.info(number)) or {}
+        try:
+            return commits.own_record(self._files.info(number)) or {}
+        except VersionVacuumedError:
+            return EMPTY
 
     def digest(self, number: int) -> Digest | None:
-        """The digest of a version's rows, as its entry has it; None where it has none.
-
-        Raises CorruptionError where that is no digest, VersionVacuumedError where the entry is gone.
-        """
+        """The digest of a version's rows, as its entry has it; None where it has none. Raises CorruptionError."""
         record = self.record(number)
         rows, digits = record.get("rows"), record.get("digest")
         return Digest.from_hex(rows, digits) if isinstance(rows, int) and isinstance(digits, str) else None

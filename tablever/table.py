@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 import pyarrow as pa
 
-from tablever import creation, read, settings, undo, versions, write
+from tablever import contents, creation, read, settings, undo, versions, write
 from tablever.incoming import Rows
 from tablever.layout import table_schema
 from tablever.log import Log, open_log
@@ -116,6 +116,10 @@ class Table:
     def version(self, ref: Ref = "latest") -> Version:
         """See ``tablever.resolve_version``."""
         return versions.resolve_version(self, ref)
+
+    def content_hash(self, ref: Ref = "latest") -> str:
+        """See ``tablever.content_hash``."""
+        return contents.content_hash(self, ref)
 
     def read(self, ref: Ref = "latest", *, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
         """See ``tablever.read_version``."""

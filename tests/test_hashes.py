@@ -12,13 +12,16 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from deltalake import DeltaTable, write_deltalake
 
 import tablever as tv
-from tablever import key_filters, plan, write
+from tablever import contents, errors, key_filters, plan, write
+from tablever.cli.main import cli
 from tablever.delta import seals, vectors
 from tablever.delta.actions import Add, decode_path
-from tablever.digests import Digest, content_hash, digest_of, row_digests
+from tablever.digest_cache import FOLDER
+from tablever.digests import Digest, digest_of, render_hash, row_digests
 from tablever.file_digests import DIGEST_TAG
 from tablever.key_filters import KeyFilter
 from tablever.layout import table_schema
@@ -32,7 +35,7 @@ START = [{"id": n, "g": f"g{n % 3}", "x": n / 4 if n % 5 else None} for n in ran
 def recomputed(table: Any, number: int) -> str:
     """A version's hash by reading it."""
     rows = tv.read_version(table, number)
-    return content_hash(rows.schema, digest_of(rows))
+    return render_hash(rows.schema, digest_of(rows))
 
 
 def assert_entries(table: Path) -> None:
@@ -48,7 +51,7 @@ def assert_entries(table: Path) -> None:
         assert digest is not None
         rows = tv.read_version(table, version.number)
         assert digest == digest_of(rows)
-        assert version.content_hash == content_hash(rows.schema, digest)
+        assert version.content_hash == render_hash(rows.schema, digest)
         came = Digest.from_hex(record["rowsAdded"], record["digestAdded"])
         went = Digest.from_hex(record["rowsRemoved"], record["digestRemoved"])
         assert digest == before + came - went
@@ -206,6 +209,96 @@ def test_commits_of_others_between(tmp_path: Path) -> None:
     assert record["parentHash"] == log.version(1).commit_hash
     share = digest_of(tv.read_version(table, 2)) - digest_of(tv.read_version(table, 1))
     assert (record["rowsAdded"], record["digestAdded"]) == (1, share.hex)
+
+
+def foreign_history(table: Path) -> None:
+    """Commits of another tool: appends, a delete that rewrites, an overwrite, a new column; ours between."""
+    write_deltalake(table, pa.Table.from_pylist(START), partition_by=["g"])
+    tv.append(table, [{"id": 60, "g": "g1", "x": 1.0}])
+    write_deltalake(table, pa.Table.from_pylist([{"id": 77, "g": "d", "x": 1.0}]), mode="append")
+    DeltaTable(table).delete("id < 2")
+    tv.delete(table, where="id = 7")
+    DeltaTable(table).optimize.compact()
+    extra = pa.Table.from_pylist([{"id": 78, "g": "d", "x": 1.0, "n": [1]}])
+    write_deltalake(table, extra, mode="append", schema_mode="merge")
+    write_deltalake(table, extra, mode="overwrite")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_versions_of_others(tmp_path: Path, order: int) -> None:
+    """Asked for, a version by another tool has the hash of its rows, whichever was asked for before; it is kept."""
+    table = tmp_path / "t"
+    foreign_history(table)
+    numbers = range(8)[::order]
+    assert [tv.content_hash(table, n) for n in numbers] == [recomputed(table, n) for n in numbers]
+    kept = sorted((table / FOLDER).iterdir())
+    unrecorded = [v for v in tv.list_versions(table) if v.content_hash is None]
+    assert [path.name for path in kept] == [f"{v.number:020}-{v.commit_hash[:16]}.json" for v in unrecorded]
+    for path in kept:
+        path.unlink()
+    assert [tv.content_hash(table, n) for n in numbers] == [recomputed(table, n) for n in numbers]
+    assert DeltaTable(table).version() == 7
+
+
+def test_a_commit_goes_on_from_what_is_kept(tmp_path: Path) -> None:
+    """Where the digest of a foreign parent is kept, the commit on it records its hash again."""
+    table = tmp_path / "t"
+    foreign_history(table)
+    tv.content_hash(table)
+    version = tv.append(table, [{"id": 300, "g": "q", "x": None, "n": None}])
+    assert version is not None
+    assert version.content_hash == recomputed(table, version.number)
+
+
+def test_what_is_kept_is_only_a_cache(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A kept digest that is damaged is told and made again; one of another history is not taken."""
+    table = tmp_path / "t"
+    write_deltalake(table, pa.Table.from_pylist(START))
+    expected = tv.content_hash(table)
+    (kept,) = (table / FOLDER).iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole.replace(b'"rows":12', b'"rows":13'))
+    assert tv.content_hash(table) == expected
+    assert "made again" in caplog.text
+    assert kept.read_bytes() == whole
+    (table / FOLDER).chmod(0o500)
+    try:
+        kept_elsewhere = tv.content_hash(table)
+    finally:
+        (table / FOLDER).chmod(0o700)
+    assert kept_elsewhere == expected
+
+
+def test_going_on_reads_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A foreign version next to one whose digest is known is not read as a whole."""
+    table = tmp_path / "t"
+    tv.create_table(table, pa.table({"id": range(50_000)}))
+    write_deltalake(table, pa.table({"id": pa.array([1, 2], pa.int64())}), mode="append")
+    monkeypatch.setattr(contents, "digest_of_scan", pytest.fail)
+    assert tv.content_hash(table) == recomputed(table, 1)
+
+
+def test_rows_without_a_table(tmp_path: Path) -> None:
+    """Rows of any form have the hash that a table of them would have; what no table holds is refused."""
+    rows = pa.table({"u": pa.array([1, None], pa.uint16()), "t": pa.array(["a", "b"], pa.large_string())})
+    expected = tv.create_table(tmp_path / "t", rows).content_hash()
+    assert tv.content_hash_of(rows) == expected
+    assert tv.content_hash_of(pl.from_arrow(rows)) == expected
+    assert tv.content_hash_of(rows.to_reader()) == expected
+    with pytest.raises(errors.SchemaMismatchError):
+        tv.content_hash_of(pa.table({"t": pa.array([1], pa.time64("us"))}))
+
+
+def test_the_shell(tmp_path: Path) -> None:
+    """``tablever hash`` prints what ``content_hash`` gives, of any version."""
+    table = tmp_path / "t"
+    write_deltalake(table, pa.Table.from_pylist(START))
+    assert CliRunner().invoke(cli, ["hash", f"{table}@0"]).output == recomputed(table, 0) + "\n"
+    tv.append(table, [{"id": 100, "g": "q", "x": None}])
+    assert CliRunner().invoke(cli, ["hash", str(table)]).output == recomputed(table, 1) + "\n"
+    found = CliRunner().invoke(cli, ["hash", str(table), "--json"])
+    assert json.loads(found.output)["content_hash"] == tv.content_hash(table)
+    assert tv.resolve_version(table, tv.content_hash_of(tv.read_version(table))).number == 1
 
 
 def test_foreign_tables(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ for command in (
     diff_commands.show,
     diff_commands.diff,
     read_commands.schema,
+    read_commands.hash_,
     read_commands.read,
     read_commands.sql,
 ):

@@ -94,6 +94,28 @@ def _log_row(version: Version) -> list[str]:
 
 
 @click.command(
+    "hash",
+    short_help="Show what a version is called by its content.",
+    epilog=example("tablever hash data/reviews", note=TARGET_HELP),
+)
+@click.argument("table", metavar="TABLE[@REF]")
+@common.as_json
+def hash_(table: str, json_output: bool) -> None:
+    """Show the content hash of a version of TABLE; of the latest by default.
+
+    Versions with the same columns and rows have the same hash, whatever their files, order, keys and partitions. Of
+    versions by other tools it is computed at the first call. It can be given wherever a version is asked for.
+    """
+    uri, ref = split_target(table)
+    version = tv.resolve_version(uri, ref)
+    found = tv.content_hash(uri, version.number)
+    if json_output:
+        print_json("hash", {"table": uri, "version": version.number, "content_hash": found})
+        return
+    click.echo(found)
+
+
+@click.command(
     short_help="Show columns, key and constraints.", epilog=example("tablever schema data/reviews", note=TARGET_HELP)
 )
 @click.argument("table", metavar="TABLE[@REF]")

@@ -40,13 +40,14 @@ FUNCTIONS = {
     "log": "list_versions",
     "show": "resolve_version",
     "schema": "open_table",
+    "hash": "content_hash",
     "read": "read_version",
     "sql": "query",
 }
 OTHERWISE = {"uri": "table", "rows_or_schema": "file_names", "rows": "file_names", "keys": "file_names", "sql": "query"}
 NOT_IN_THE_SHELL = {"storage_options"}
 MEANINGLESS = {("create", "if_version")}  # there is no version yet
-IN_THE_TARGET = {("show", "ref"), ("read", "ref")}  # data/reviews@3
+IN_THE_TARGET = {("show", "ref"), ("read", "ref"), ("hash", "ref")}  # data/reviews@3
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

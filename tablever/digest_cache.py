@@ -1,0 +1,56 @@
+"""The digest of a version where no row need be read for it: from its entry, or from an object kept beside the log.
+
+A kept one names the commit hash that it was made for, so that it is never taken for that of another history. It is a
+cache: it may be deleted, and one that is damaged is made again.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from tablever import sealed
+from tablever.errors import CorruptionError, StorageError
+from tablever.log import Log
+from tablever.model import Digest
+
+FOLDER = "_tablever/cache/digests"
+FORMAT = "tablever.digest/v1"
+
+logger = logging.getLogger("tablever")
+
+
+def known_digest(log: Log, number: int) -> Digest | None:
+    """A version's digest, recorded or kept; None where only its rows can tell."""
+    recorded = log.digest(number)
+    return recorded if recorded is not None else _kept(log, number)
+
+
+def keep_digest(log: Log, number: int, digest: Digest) -> None:
+    """Keep a version's digest. Where the folder cannot be written to, nothing is kept."""
+    commit_hash = log.version(number).commit_hash
+    if not commit_hash:
+        return  # only a checkpoint is left of it: nothing tells it from another of its number
+    path = _path(number, commit_hash)
+    values = {"version": number, "commitHash": commit_hash, "rows": digest.rows, "sum": digest.hex}
+    try:
+        log.storage.put_if_absent(path, sealed.render(path, FORMAT, values))
+    except StorageError as error:
+        logger.info("the digest of version %d of '%s' was not kept: %s", number, log.name, error)
+
+
+def _kept(log: Log, number: int) -> Digest | None:
+    commit_hash = log.version(number).commit_hash
+    path = _path(number, commit_hash)
+    try:
+        values = sealed.parse(log.storage.get(path), path=path, kind=FORMAT)
+    except FileNotFoundError:
+        return None
+    except CorruptionError as error:
+        logger.warning("%s; it is a cache, and made again", error)
+        log.storage.remove(path)
+        return None
+    return Digest.from_hex(values["rows"], values["sum"]) if values["commitHash"] == commit_hash else None
+
+
+def _path(number: int, commit_hash: str) -> str:
+    return f"{FOLDER}/{number:020}-{commit_hash[:16]}.json"
