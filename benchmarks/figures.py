@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+from benchmarks.data import ROWS
 from benchmarks.measure import Measured
 from benchmarks.tables import COMMITS, LARGE
 
@@ -75,6 +76,11 @@ def at_most(ratio: float, more_ms: float = 0) -> Callable[[Result, Result], bool
 def faster(times: float) -> Callable[[Result, Result], bool]:
     """Ours takes at most the ``times``-th part of the peer's time."""
     return lambda ours, peer: times * ours.median <= peer.median
+
+
+def rows_a_second(wanted: int) -> Callable[[Result, Result], bool]:
+    """Ours goes through the whole table at that speed."""
+    return lambda ours, _: 1_000 * ROWS / ours.median >= wanted
 
 
 def _row_level(ours: Result, peer: Result) -> bool:
@@ -238,5 +244,21 @@ FIGURES = {
         Contender("duckdb_statistics", "rewritten"),
         "no slower than DuckDB's SUMMARIZE of both",
         at_most(1),
+    ),
+    "hash": Figure(
+        "content hash of the rows in memory, against Polars' hash_rows",
+        Contender("hash_rows", "peer"),
+        Contender("polars_hash_rows", "peer"),
+        "6 million rows/s",
+        rows_a_second(6_000_000),
+        same_answer=False,
+    ),
+    "hash-files": Figure(
+        "content hash of a version by deltalake, against SHA-256 of its files",
+        Contender("hash_files", "peer"),
+        Contender("hash_bytes", "peer"),
+        "4 million rows/s",
+        rows_a_second(4_000_000),
+        same_answer=False,
     ),
 }

@@ -6,6 +6,7 @@ call's value is compared between contenders, so that nobody is fast by doing som
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -197,11 +198,44 @@ def duckdb_statistics(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG00
     return [lambda: [duckdb.connect().sql(side).to_arrow_table() for side in sides]]
 
 
+def hash_rows(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001 - every task has the same two
+    """tv.content_hash_of: rows in memory."""
+    rows = data.reviews(size.rows)
+    return [lambda: tv.content_hash_of(rows)]
+
+
+def polars_hash_rows(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """Polars' own 64-bit hash of the same rows, which is not stable between its releases."""
+    rows = pl.from_arrow(data.reviews(size.rows))
+    assert isinstance(rows, pl.DataFrame)
+    return [rows.hash_rows]
+
+
+def hash_files(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """tv.content_hash of a version that another tool wrote, for the first time: every row is read."""
+    return [lambda: tv.content_hash(str(table))]
+
+
+def hash_bytes(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
+    """SHA-256 of the same files' bytes: what tells damage, but not equal rows in other files."""
+    files = files_of(table)
+
+    def call() -> list[str]:
+        digests = []
+        for name in files:
+            with Path(name).open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        return digests
+
+    return [call]
+
+
 TASKS: dict[str, Task] = {
     task.__name__: task
     for task in (
         upsert, merge, delete, delete_where, peer_delete, append, peer_append, read, peer_read, read_column,
         peer_read_column, aggregate, peer_aggregate, open_middle, peer_open_middle, diff, diff_commits, diff_cold,
         read_cold, duckdb_diff, polars_diff, statistics, duckdb_statistics,
+        hash_rows, polars_hash_rows, hash_files, hash_bytes,
     )
 }  # fmt: skip

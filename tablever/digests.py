@@ -31,6 +31,8 @@ AnyRows: TypeAlias = pa.Table | pa.RecordBatch | pl.DataFrame
 BATCH_ROWS = 131_072
 BATCH_BYTES = 64 * 1024 * 1024
 FORMAT = "tablever.content/v1"
+_VIEW = np.dtype([("length", "<u4"), ("bytes", "<u8"), ("unused", "<u4")])  # Arrow's view of a value of 8 bytes
+
 _Words = np.ndarray[Any, np.dtype[np.uint64]]
 _Floats = np.ndarray[Any, np.dtype[np.float64]]
 _Flags = np.ndarray[Any, np.dtype[np.uint8]]
@@ -59,9 +61,10 @@ def sum_of(digests: pl.Series) -> Digest:
 
 def words_of(digests: pl.Series) -> _Words:
     """128-bit numbers as two columns of 64 bits: the low word, the high word."""
-    low = digests.cast(pl.UInt64, wrap_numerical=True).to_numpy()
-    high = (digests // _TWO_TO_64).cast(pl.UInt64).to_numpy()
-    return np.stack([low, high], axis=1)
+    words = np.empty((len(digests), 2), np.uint64)
+    words[:, 0] = digests.cast(pl.UInt64, wrap_numerical=True).to_numpy()
+    words[:, 1] = (digests // _TWO_TO_64).cast(pl.UInt64).to_numpy()
+    return words
 
 
 def render_hash(schema: pa.Schema, digest: Digest) -> str:
@@ -218,10 +221,9 @@ def _valid(array: pa.Array) -> _Flags:
 
 def _narrow(words: _Words, array: pa.Array) -> pl.Series:
     """Values of 8 bytes as binary views: length and bytes in the view itself."""
-    views = np.empty((len(words), 2), np.uint64)
-    np.left_shift(words, np.uint64(32), out=views[:, 0])
-    np.bitwise_or(views[:, 0], np.uint64(8), out=views[:, 0])
-    np.right_shift(words, np.uint64(32), out=views[:, 1])
+    views = np.zeros(len(words), _VIEW)
+    views["length"] = 8
+    views["bytes"] = words
     return _binary(pa.binary_view(), [_validity(array), pa.py_buffer(views)], len(words))
 
 

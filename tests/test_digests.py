@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -74,6 +75,15 @@ def test_vectors(name: str) -> None:
     found = digest_of(table(rows, schema))
     assert (found.hex, found.rows) == (digest, len(rows))
     assert render_hash(schema, found) == plain.content_hash(rows, schema)
+
+
+def test_the_page_has_the_vectors() -> None:
+    """The reference page shows each vector's digest and content hash."""
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "content-hash.md").read_text("utf-8")
+    for name, (schema, values, digest, _) in VECTORS.items():
+        rows = [dict(zip(schema.names, row, strict=True)) for row in values]
+        assert f"`{digest}` |" in page
+        assert f"| {name} | `{plain.content_hash(rows, schema)}` |" in page
 
 
 @given(st.binary(max_size=600), st.integers(0, 2**64 - 1))
