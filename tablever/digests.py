@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -36,6 +36,7 @@ _VIEW = np.dtype([("length", "<u4"), ("bytes", "<u8"), ("unused", "<u4")])  # Ar
 _Words = np.ndarray[Any, np.dtype[np.uint64]]
 _Floats = np.ndarray[Any, np.dtype[np.float64]]
 _Flags = np.ndarray[Any, np.dtype[np.uint8]]
+_Reader: TypeAlias = Callable[[pa.Array], _Words]
 
 
 def digest_of(rows: AnyRows) -> Digest:
@@ -61,9 +62,9 @@ def sum_of(digests: pl.Series) -> Digest:
 
 def words_of(digests: pl.Series) -> _Words:
     """128-bit numbers as two columns of 64 bits: the low word, the high word."""
+    halves = digests.to_frame("").select_seq(_LOW, _HIGH)
     words = np.empty((len(digests), 2), np.uint64)
-    words[:, 0] = digests.cast(pl.UInt64, wrap_numerical=True).to_numpy()
-    words[:, 1] = (digests // _TWO_TO_64).cast(pl.UInt64).to_numpy()
+    words[:, 0], words[:, 1] = halves["low"].to_numpy(), halves["high"].to_numpy()
     return words
 
 
@@ -132,7 +133,8 @@ def _hashed(values: pl.Series) -> pl.Series:
 
 
 _UNSEEDED = _hash("v", 0)
-_TWO_TO_64 = pl.Series([1 << 64], dtype=pl.UInt128)
+_LOW = pl.col("").cast(pl.UInt64, wrap_numerical=True).alias("low")
+_HIGH = (pl.col("") // pl.lit(1 << 64, dtype=pl.UInt128)).cast(pl.UInt64).alias("high")
 
 
 # -- values as bytes
@@ -140,42 +142,64 @@ _TWO_TO_64 = pl.Series([1 << 64], dtype=pl.UInt128)
 
 def _bytes(array: pa.Array) -> pl.Series:
     """The bytes that stand for each value of a column, as Polars strings or binary; null where it is null."""
-    kind = array.type
-    if is_text(kind) or is_bytes(kind):
+    read = _reader(array.type)
+    if read is None:
         return pl.Series(array)
-    if pa.types.is_null(kind):
-        return pl.Series([None] * len(array), dtype=pl.Binary)
-    if is_list_like(kind) or pa.types.is_map(kind):
-        return _wide(_list_words(array), array)
-    words = _fixed_words(array)
+    words = read(array)
     return _narrow(words[:, 0], array) if words.shape[1] == 1 else _wide(words, array)
 
 
-def _fixed_words(array: pa.Array) -> _Words:
-    """Values of one width as one or two words each; what stands under a null is any."""
-    kind = array.type
-    if pa.types.is_struct(kind):
-        return words_of(_sum_of_cells(kind, array.flatten()))
-    if pa.types.is_decimal128(kind):
-        pairs: _Words = _buffer(array, np.uint64, 2)
-        return pairs.reshape(-1, 2)
-    return _word(array).reshape(-1, 1)
+@lru_cache(maxsize=1024)
+def _reader(kind: pa.DataType) -> _Reader | None:
+    """What reads values of a type as 64-bit words; None for text and binary, which stand for themselves."""
+    types = pa.types
+    if is_text(kind) or is_bytes(kind):
+        return None
+    if is_list_like(kind) or types.is_map(kind):
+        return _list_words
+    if types.is_timestamp(kind) and kind.unit != "us":
+        raise _not_fitted(kind)
+    readers: dict[Callable[[pa.DataType], bool], _Reader] = {
+        types.is_struct: _struct_words,
+        types.is_decimal128: _decimal_words,
+        types.is_floating: _float_words,
+        types.is_date32: lambda array: _integer_words(array.view(pa.int32())),
+        types.is_timestamp: lambda array: _integer_words(array.view(pa.int64())),
+        types.is_signed_integer: _integer_words,
+        types.is_boolean: _integer_words,
+        types.is_null: _integer_words,
+    }
+    for is_kind, read in readers.items():
+        if is_kind(kind):
+            return read
+    raise _not_fitted(kind)
 
 
-def _word(array: pa.Array) -> _Words:
-    kind = array.type
-    if pa.types.is_floating(kind):
-        numbers: _Floats = _buffer(array.cast(pa.float64()), np.float64) + 0.0  # -0.0 becomes 0.0
-        numbers[np.isnan(numbers)] = np.nan
-        return numbers.view(np.uint64)
-    if pa.types.is_date32(kind):
-        array = array.view(pa.int32())
-    elif pa.types.is_timestamp(kind) and kind.unit == "us":
-        array = array.view(pa.int64())
-    elif not (pa.types.is_signed_integer(kind) or pa.types.is_boolean(kind)):
-        raise TypeError(f"{kind} is no type of a table: fit the rows to its types first")
+def _not_fitted(kind: pa.DataType) -> TypeError:
+    return TypeError(f"{kind} is no type of a table: fit the rows to its types first")
+
+
+# Each gives one row of words a value; what stands under a null is any.
+
+
+def _integer_words(array: pa.Array) -> _Words:
     words: _Words = _buffer(array.cast(pa.int64()), np.uint64)
-    return words
+    return words.reshape(-1, 1)
+
+
+def _float_words(array: pa.Array) -> _Words:
+    numbers: _Floats = _buffer(array.cast(pa.float64()), np.float64) + 0.0  # -0.0 becomes 0.0
+    numbers[np.isnan(numbers)] = np.nan
+    return numbers.view(np.uint64).reshape(-1, 1)
+
+
+def _decimal_words(array: pa.Array) -> _Words:
+    words: _Words = _buffer(array, np.uint64, 2)
+    return words.reshape(-1, 2)
+
+
+def _struct_words(array: pa.Array) -> _Words:
+    return words_of(_sum_of_cells(array.type, array.flatten()))
 
 
 def _buffer(array: pa.Array, kind: type, per_value: int = 1) -> Any:
@@ -201,10 +225,10 @@ def _list_words(array: pa.Array) -> _Words:
 
 def _slots(elements: pa.Array, valid: _Flags) -> _Words:
     """One or two words for each element; zeros for a null."""
-    kind = elements.type
-    if pa.types.is_nested(kind) or is_text(kind) or is_bytes(kind) or pa.types.is_null(kind):
+    read = _reader(elements.type)
+    if read is None or read in (_list_words, _struct_words):
         return words_of(_hashed(_bytes(elements)).fill_null(0))
-    words = _fixed_words(elements)
+    words = read(elements)
     return words if not elements.null_count else np.where(valid.reshape(-1, 1) != 0, words, np.uint64(0))
 
 

@@ -56,6 +56,10 @@ def assert_entries(table: Path) -> None:
         went = Digest.from_hex(record["rowsRemoved"], record["digestRemoved"])
         assert digest == before + came - went
         before = digest
+        files = log.snapshot(version.number).files
+        if not any(file.vector for file in files):
+            tags = [Digest.from_hex(file.rows or 0, (file.tags or {})[DIGEST_TAG] or "") for file in files]
+            assert sum(tags, Digest()) == digest
         for action in entry.actions:
             if isinstance(action, Add):
                 assert_add(log, version.number, action)
