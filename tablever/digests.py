@@ -107,8 +107,12 @@ def _row_digests(batch: pa.RecordBatch) -> pl.Series:
 
 def _sum_of_cells(fields: Iterable[pa.Field], arrays: Iterable[pa.Array]) -> pl.Series:
     """For each row the sum of its cells. Columns are hashed beside each other, on Polars' threads."""
-    values = [_bytes(array).alias(str(i)) for i, array in enumerate(arrays)]
-    return pl.DataFrame(values).select(_hashes(tuple(field.name for field in fields))).to_series()
+    return _frame([_bytes(array) for array in arrays]).select(_hashes(tuple(f.name for f in fields))).to_series()
+
+
+def _frame(columns: list[pa.Array]) -> pl.DataFrame:
+    """Text and binary as a frame, its columns called by their place."""
+    return pl.DataFrame(pa.RecordBatch.from_arrays(columns, [str(i) for i in range(len(columns))]))
 
 
 @lru_cache(maxsize=256)
@@ -127,12 +131,12 @@ def _seed(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
 
 
-def _hashed(values: pl.Series) -> pl.Series:
+def _hashed(values: pa.Array) -> pl.Series:
     """XXH3 of each value with seed 0, null where it is null."""
-    return pl.DataFrame([values.alias("v")]).select(_UNSEEDED).to_series()
+    return _frame([values]).select(_UNSEEDED).to_series()
 
 
-_UNSEEDED = _hash("v", 0)
+_UNSEEDED = _hash("0", 0)
 _LOW = pl.col("").cast(pl.UInt64, wrap_numerical=True).alias("low")
 _HIGH = (pl.col("") // pl.lit(1 << 64, dtype=pl.UInt128)).cast(pl.UInt64).alias("high")
 
@@ -140,11 +144,11 @@ _HIGH = (pl.col("") // pl.lit(1 << 64, dtype=pl.UInt128)).cast(pl.UInt64).alias(
 # -- values as bytes
 
 
-def _bytes(array: pa.Array) -> pl.Series:
-    """The bytes that stand for each value of a column, as Polars strings or binary; null where it is null."""
+def _bytes(array: pa.Array) -> pa.Array:
+    """The bytes that stand for each value of a column, as text or binary; null where it is null."""
     read = _reader(array.type)
     if read is None:
-        return pl.Series(array)
+        return array
     words = read(array)
     return _narrow(words[:, 0], array) if words.shape[1] == 1 else _wide(words, array)
 
@@ -161,10 +165,10 @@ def _reader(kind: pa.DataType) -> _Reader | None:
         raise _not_fitted(kind)
     readers: dict[Callable[[pa.DataType], bool], _Reader] = {
         types.is_struct: _struct_words,
-        types.is_decimal128: _decimal_words,
+        types.is_decimal128: lambda array: _own_words(array, 2),
         types.is_floating: _float_words,
         types.is_date32: lambda array: _integer_words(array.view(pa.int32())),
-        types.is_timestamp: lambda array: _integer_words(array.view(pa.int64())),
+        types.is_timestamp: lambda array: _own_words(array, 1),
         types.is_signed_integer: _integer_words,
         types.is_boolean: _integer_words,
         types.is_null: _integer_words,
@@ -183,30 +187,28 @@ def _not_fitted(kind: pa.DataType) -> TypeError:
 
 
 def _integer_words(array: pa.Array) -> _Words:
-    words: _Words = _buffer(array.cast(pa.int64()), np.uint64)
-    return words.reshape(-1, 1)
+    return _own_words(array if array.type == pa.int64() else array.cast(pa.int64()), 1)
 
 
 def _float_words(array: pa.Array) -> _Words:
-    numbers: _Floats = _buffer(array.cast(pa.float64()), np.float64) + 0.0  # -0.0 becomes 0.0
+    doubles = array if array.type == pa.float64() else array.cast(pa.float64())
+    numbers: _Floats = _own_words(doubles, 1)[:, 0].view(np.float64) + 0.0  # -0.0 becomes 0.0
     numbers[np.isnan(numbers)] = np.nan
     return numbers.view(np.uint64).reshape(-1, 1)
-
-
-def _decimal_words(array: pa.Array) -> _Words:
-    words: _Words = _buffer(array, np.uint64, 2)
-    return words.reshape(-1, 2)
 
 
 def _struct_words(array: pa.Array) -> _Words:
     return words_of(_sum_of_cells(array.type, array.flatten()))
 
 
-def _buffer(array: pa.Array, kind: type, per_value: int = 1) -> Any:
-    """The values' own memory as an array of numbers."""
+def _own_words(array: pa.Array, per_value: int) -> _Words:
+    """The values' own memory, so many words a value."""
     start, size = array.offset * per_value, len(array) * per_value
     buffer = array.buffers()[1]
-    return np.frombuffer(buffer, kind)[start : start + size] if size and buffer is not None else np.zeros(size, kind)
+    if not size or buffer is None:
+        return np.zeros((len(array), per_value), np.uint64)
+    words: _Words = np.frombuffer(buffer, np.uint64, size, 8 * start)
+    return words.reshape(-1, per_value)
 
 
 def _list_words(array: pa.Array) -> _Words:
@@ -243,30 +245,26 @@ def _valid(array: pa.Array) -> _Flags:
 # -- between Polars, NumPy and Arrow, without copying values
 
 
-def _narrow(words: _Words, array: pa.Array) -> pl.Series:
+def _narrow(words: _Words, array: pa.Array) -> pa.Array:
     """Values of 8 bytes as binary views: length and bytes in the view itself."""
     views = np.zeros(len(words), _VIEW)
     views["length"] = 8
     views["bytes"] = words
-    return _binary(pa.binary_view(), [_validity(array), pa.py_buffer(views)], len(words))
+    return pa.Array.from_buffers(pa.binary_view(), len(words), [_validity(array), pa.py_buffer(views)])
 
 
-def _wide(words: _Words, array: pa.Array | None) -> pl.Series:
+def _wide(words: _Words, array: pa.Array | None) -> pa.Array:
     """Values of more bytes than a view holds, as binary slices of their own memory."""
     words = np.ascontiguousarray(words)
     width = words.shape[1] * words.itemsize
     return _slices(words, np.arange(len(words) + 1, dtype=np.int64) * width, array)
 
 
-def _slices(memory: np.ndarray[Any, Any], ends: np.ndarray[Any, Any], array: pa.Array | None = None) -> pl.Series:
-    held = pa.py_buffer(np.ascontiguousarray(memory)) if memory.size else pa.py_buffer(b"")
+def _slices(memory: np.ndarray[Any, Any], ends: np.ndarray[Any, Any], array: pa.Array | None = None) -> pa.Array:
     validity = None if array is None else _validity(array)
-    return _binary(pa.large_binary(), [validity, pa.py_buffer(ends.astype(np.int64, copy=False)), held], len(ends) - 1)
+    buffers = [validity, pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(memory) if memory.size else b"")]
+    return pa.Array.from_buffers(pa.large_binary(), len(ends) - 1, buffers)
 
 
 def _validity(array: pa.Array) -> pa.Buffer | None:
     return array.is_valid().buffers()[1] if array.null_count else None
-
-
-def _binary(kind: pa.DataType, buffers: list[pa.Buffer | None], length: int) -> pl.Series:
-    return pl.Series(pa.Array.from_buffers(kind, length, buffers))

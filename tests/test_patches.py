@@ -395,7 +395,8 @@ def test_the_file_is_plain_parquet(tmp_path: Path) -> None:
     footer = json.loads(pq.read_metadata(file).metadata[FOOTER.encode()])
     version = tv.resolve_version(tmp_path / "made")
     assert footer["format"] == "tablever.patch/v1" == FORMAT
-    assert footer["target"] == {"number": 1, "commit_hash": version.commit_hash, "content_hash": None}
+    hashes = {"commit_hash": version.commit_hash, "content_hash": version.content_hash}
+    assert footer["target"] == {"number": 1, **hashes}
     assert (footer["table"], footer["key"]) == ("made", ["id"])
     assert footer["counts"] == {"added": 1, "removed": 1, "updated": 2}
     assert [column["name"] for column in footer["before"]["fields"]] == ["id", "label", "score"]
