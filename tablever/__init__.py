@@ -13,11 +13,13 @@ From the edges inwards; imports run down this list only:
     write                           append, upsert, update, delete, overwrite
     undo                            restore, revert
     replay_changes                  changes of one version onto another head
+    tags, runs, pins                names of versions, what used them, what keeps them
     settings                        set_key, set_not_null, add_constraint
     creation                        a new table
     contents                        content_hash, content_hash_of
     versions                        list_versions, resolve_version
     read                            read_version, scan_version, iter_batches
+    witnesses                       which versions are remembered, by what
     options, batches                what every write takes; what makes a load the same load
     commit                          plan, compare-and-swap, plan again
     plan                            a net change into files, change rows and counts
@@ -31,11 +33,13 @@ From the edges inwards; imports run down this list only:
     digest_cache                    the digest of a version where it is known unread
     log, logfiles                   the log of one table
     sealed                          objects that hold a digest of themselves
+    witness_files                   tags, runs and pins as objects beside it
     storage                         objects on a disk
     incoming, records, inference    rows in, from Arrow and from Python values
     fitting, conversion, columns    rows into a table's types, nothing lost
     delta, schema, arrow_types      the Delta protocol and its types as values
     findings, measures              what a comparison found; the number that stands for a value
+    sealed                          objects that hold a digest of themselves
     json_values, texts              values as JSON, as text on a screen
     digests, key_filters            what rows are called by their content; which keys a commit changed
     changes, rows, refs             the algebra of changes; equality; what a ref means
@@ -65,10 +69,20 @@ if TYPE_CHECKING:
     from tablever.diff.value import diff_versions as diff_versions
     from tablever.diff.value import version_changes as version_changes
     from tablever.findings import Plan as Plan
+    from tablever.model import Pin as Pin
+    from tablever.model import Run as Run
+    from tablever.model import Tag as Tag
     from tablever.model import Version as Version
+    from tablever.pins import list_pins as list_pins
+    from tablever.pins import pin as pin
+    from tablever.pins import unpin as unpin
     from tablever.read import iter_batches as iter_batches
     from tablever.read import read_version as read_version
     from tablever.read import scan_version as scan_version
+    from tablever.runs import link_run as link_run
+    from tablever.runs import runs_of as runs_of
+    from tablever.runs import unlink_run as unlink_run
+    from tablever.runs import versions_of as versions_of
     from tablever.settings import add_constraint as add_constraint
     from tablever.settings import set_key as set_key
     from tablever.settings import set_not_null as set_not_null
@@ -77,6 +91,9 @@ if TYPE_CHECKING:
     from tablever.table import Table as Table
     from tablever.table import create_table as create_table
     from tablever.table import open_table as open_table
+    from tablever.tags import delete_tag as delete_tag
+    from tablever.tags import list_tags as list_tags
+    from tablever.tags import tag as tag
     from tablever.undo import restore as restore
     from tablever.undo import revert as revert
     from tablever.versions import list_versions as list_versions
@@ -87,11 +104,15 @@ if TYPE_CHECKING:
     from tablever.write import update as update
     from tablever.write import upsert as upsert
 
+
 _HOMES = {
     "Audit": "diff.audits",
     "Diff": "diff.value",
+    "Pin": "model",
     "Plan": "findings",
+    "Run": "model",
     "Table": "table",
+    "Tag": "model",
     "Version": "model",
     "add_constraint": "settings",
     "append": "write",
@@ -102,24 +123,34 @@ _HOMES = {
     "content_hash_of": "contents",
     "create_table": "table",
     "delete": "write",
+    "delete_tag": "tags",
     "diff_rows": "diff.value",
     "diff_tables": "diff.value",
     "diff_versions": "diff.value",
     "iter_batches": "read",
+    "link_run": "runs",
+    "list_pins": "pins",
+    "list_tags": "tags",
     "list_versions": "versions",
     "open_table": "table",
     "overwrite": "write",
+    "pin": "pins",
     "query": "sql",
     "read_version": "read",
     "resolve_version": "versions",
     "restore": "undo",
     "revert": "undo",
+    "runs_of": "runs",
     "scan_version": "read",
     "set_key": "settings",
     "set_not_null": "settings",
+    "tag": "tags",
+    "unlink_run": "runs",
+    "unpin": "pins",
     "update": "write",
     "upsert": "write",
     "version_changes": "diff.value",
+    "versions_of": "runs",
     "write_patch": "diff.patches",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from tablever.errors import QueryError, TableNotFoundError
@@ -67,16 +68,8 @@ class Catalog:
         found = [name for name, _ in self._given.values()]
         if _is_table(self.root):
             found.append(self.root.name)
-        waiting = [self.root]
-        seen = 0
-        while waiting and seen < MOST_FOLDERS:
-            for entry in _folders(waiting.pop()):
-                seen += 1
-                path = Path(entry.path)
-                if _is_table(path):
-                    found.append(path.relative_to(self.root).as_posix())
-                elif not entry.is_symlink():
-                    waiting.append(path)
+        below = islice(_walk(self.root), MOST_FOLDERS)
+        found += [path.relative_to(self.root).as_posix() for path, is_table in below if is_table]
         return sorted(set(found))
 
     def unknown(self, name: str, others: Sequence[str] = ()) -> QueryError:
@@ -94,6 +87,29 @@ class Catalog:
 
 def _is_table(folder: Path) -> bool:
     return (folder / _LOG_FOLDER).is_dir()
+
+
+def table_folders(root: str | os.PathLike[str]) -> list[Path]:
+    """The tables at or below a folder, sorted; folders in a table, and hidden ones, are not looked into.
+
+    Raises TableNotFoundError where there is no such folder.
+    """
+    top = local_root(root)
+    if not top.is_dir():
+        raise TableNotFoundError(f"no folder at '{top}'", hint="root is the folder that holds the tables", uri=str(top))
+    return [top] if _is_table(top) else sorted(path for path, is_table in _walk(top) if is_table)
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, bool]]:
+    """The folders below one, and whether each is a table; those in a table are left out."""
+    waiting = [root]
+    while waiting:
+        for entry in _folders(waiting.pop()):
+            path = Path(entry.path)
+            is_table = _is_table(path)
+            yield path, is_table
+            if not is_table and not entry.is_symlink():
+                waiting.append(path)
 
 
 def _folders(folder: Path) -> Iterator[os.DirEntry[str]]:

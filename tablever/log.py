@@ -14,8 +14,12 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
+from tablever import witness_files
+from tablever.columns import did_you_mean
 from tablever.delta import commits, features, replay
 from tablever.delta.actions import Action, Add, Remove, build_actions, decode_entry
 from tablever.delta.listing import entry_name, entry_path
@@ -27,9 +31,10 @@ from tablever.errors import (
     VersionVacuumedError,
 )
 from tablever.logfiles import LogFiles, no_table
-from tablever.model import EMPTY, DataFile, Digest, Snapshot, Version
+from tablever.model import EMPTY, DataFile, Digest, Snapshot, Tag, Version, Witness
 from tablever.refs import AsOf, HashPrefix, Number, Ref, Relative, TagName, parse_ref
 from tablever.storage import Storage, local_root
+from tablever.texts import plural
 
 __all__ = ["Entry", "HasLog", "Log", "TableLike", "entry_path", "open_log"]
 
@@ -220,10 +225,56 @@ class Log:
             raise self._not_found(f"'{name}~{back}'")
         return number - back
 
+    def tag(self, name: str) -> Tag:
+        """The tag of a name, whether or not its version is still the one that it was given to.
+
+        Raises TagNotFoundError; CorruptionError, UnsupportedFeatureError where its object cannot be read right.
+        """
+        path = witness_files.tag_path(name)
+        try:
+            found = witness_files.read_tag(self.storage, path)
+        except FileNotFoundError:
+            found = None
+        if found is None or found.name != name:
+            raise self._no_tag(name)
+        deletion = witness_files.read_deletion(self.storage, path)
+        if deletion is not None:
+            raise TagNotFoundError(f"tag '{name}' of '{self.name}' {deletion.words}", hint=None, tag=name)
+        return found
+
+    def confirm(self, witness: Witness) -> None:
+        """Check that the version that a tag, run or pin remembers is in this log.
+
+        Raises CorruptionError where it is another or the log ends before it, VersionVacuumedError where its entry
+        was removed and nobody can tell.
+        """
+        head = self.head_number()
+        problem = f"the log ends at version {head}: it was rolled back, or is another table's"
+        if witness.version <= head:
+            found = hashlib.sha256(self._files.entry(witness.version)).hexdigest()
+            if found == witness.commit_hash:
+                return
+            problem = f"the log has another version {witness.version}: {found[:12]}…"
+        raise CorruptionError(
+            f"{witness.label} of '{self.name}' remembers version {witness.version} with the commit hash "
+            f"{witness.commit_hash[:12]}…, but {problem}",
+            hint="restore the log from a copy of the table",
+            file=witness.object,
+            version=witness.version,
+            head=head,
+        )
+
     def _tagged(self, name: str) -> int:
-        """The version that a tag names: the place where tags come in."""
-        hint = "write 'latest' in lower case" if name.lower() == "latest" else "name the version by number or time"
-        raise TagNotFoundError(f"tag '{name}' not found in '{self.name}': it has no tags", hint=hint, tag=name)
+        found = self.tag(name)
+        self.confirm(found)
+        return found.version
+
+    def _no_tag(self, name: str) -> TagNotFoundError:
+        names = [unquote(Path(path).stem) for path in witness_files.standing(self.storage, witness_files.TAGS)]
+        hint = "write 'latest' in lower case" if name.lower() == "latest" else did_you_mean(name, names)
+        has = f"tablever tags {self.name}" if names else "name the version by number or time"
+        there = f"it has {plural(len(names), 'tag')}" if names else "it has no tags"
+        return TagNotFoundError(f"tag '{name}' not found in '{self.name}': {there}", hint=hint or has, tag=name)
 
     def _as_of(self, time: datetime) -> int:
         newest = self.head_number()

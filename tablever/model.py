@@ -240,3 +240,83 @@ class Snapshot:
         """Rows of the version; None where a file's count is not in the log."""
         counts = [file.rows for file in self.files]
         return None if None in counts else sum(count for count in counts if count is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Witness:
+    """What remembers a version, from outside the log: a Tag, a Run or a Pin.
+
+    Attributes:
+        version: the number of the version.
+        commit_hash: the version's, when this was made: the same number in another history is another version.
+        content_hash: the version's, where it was recorded then.
+        table_id: Delta's id of the table.
+        author, time: who made this, when (aware, UTC).
+        object: where it lies, relative to the table.
+    """
+
+    version: int
+    commit_hash: str
+    content_hash: str | None = None
+    table_id: str
+    author: str
+    time: datetime
+    object: str = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """A few words for it: ``tag 'v2.0'``."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tag(Witness):
+    """A name that means one version for ever."""
+
+    name: str
+    message: str | None = None
+
+    @property
+    def label(self) -> str:
+        """``tag 'v2.0'``."""
+        return f"tag '{self.name}'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Witness):
+    """A run of a program that used a version: a training, an evaluation.
+
+    Attributes:
+        table: where the table is.
+        run_id: the run, by whatever name its tracker has for it; one run may use several versions and tables.
+        role: what the run used the version for: train, eval, …
+        name: what people call it.
+        metrics: numbers by name, the newest of each.
+        params: JSON values by name.
+        artifacts: what the run made: paths, URIs.
+    """
+
+    table: str
+    run_id: str
+    role: str
+    name: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    params: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    artifacts: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """``run 'f3a9' (train)``."""
+        return f"run '{self.run_id}' ({self.role})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin(Witness):
+    """A reason to keep a version."""
+
+    reason: str
+
+    @property
+    def label(self) -> str:
+        """``pin: audit of 2026``."""
+        return f"pin: {self.reason}"

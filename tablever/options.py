@@ -30,6 +30,14 @@ class CommitOptions(TypedDict, total=False):
     batch_id: str | None
 
 
+def check_text(name: str, value: object) -> None:
+    """Raises InvalidInputError where an argument is neither None nor text that UTF-8 can hold."""
+    if value is not None and not isinstance(value, str):
+        raise InvalidInputError(f"{name} must be text, not {value!r}")
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidInputError(f"{name} is not valid Unicode: {value!r}", hint="is the terminal's encoding UTF-8?")
+
+
 def _resolved(log: Log, ref: Ref | None) -> int | None:
     return None if ref is None else log.resolve(ref)
 
@@ -40,11 +48,7 @@ def record(log: Log, options: CommitOptions, content: Content | None = None) -> 
     if unknown:  # what Python says of a keyword that a function does not have
         raise TypeError(f"got an unexpected keyword argument '{min(unknown)}'")
     for name in ("message", "author", "batch_id"):
-        value = options.get(name)
-        if value is not None and not isinstance(value, str):
-            raise InvalidInputError(f"{name} must be text, not {value!r}")
-        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-            raise InvalidInputError(f"{name} is not valid Unicode: {value!r}", hint="is the terminal's encoding UTF-8?")
+        check_text(name, options.get(name))
     wanted = options.get("if_version")
     batch = options.get("batch_id")
     if batch == "":

@@ -53,6 +53,7 @@ ParsedRef = Number | Relative | AsOf | TagName | HashPrefix
 
 MAX_NUMBER = 2**63 - 1
 MIN_HASH_DIGITS = 6
+LONGEST_TAG = 80
 
 _INTEGER = re.compile(r"(-?)([0-9]+)")
 _NAME = re.compile(r"([A-Za-z][A-Za-z0-9._/-]*)(?:~([0-9]+))?")
@@ -80,6 +81,31 @@ def parse_ref(ref: Any) -> ParsedRef:
         return _parse_number(int(ref.__index__()), ref)
     hint = f"write {int(ref)}" if isinstance(ref, float) and ref.is_integer() else _FORMS
     raise _bad(ref, f"a {type(ref).__name__}, {ref!r}, names no version", hint)
+
+
+def check_tag_name(name: Any) -> str:
+    """The name, if a tag may have it: then ``parse_ref`` takes it for that tag and nothing else.
+
+    Raises:
+        RefError: it may not; letters, digits and ``. _ / -`` after a letter do.
+    """
+    if not isinstance(name, str):
+        raise _bad(name, f"a tag's name is text, not {name!r}", "a name such as 'v2.0' or 'release/2026-11'")
+    problem = None
+    match = _NAME.fullmatch(name)
+    if name.lower() == "latest":
+        problem = "it would be read as the latest version"
+    elif match is None or match[2] is not None:
+        problem = "a tag is a letter, then letters, digits, '.', '_', '/' and '-'"
+    elif len(name) > LONGEST_TAG:
+        problem = f"it has {len(name)} characters, {LONGEST_TAG} at most"
+    elif "//" in name or name[-1] in "/.":
+        problem = "'//', and '/' or '.' at the end, are mistaken too easily"
+    if problem is not None:
+        raise _bad(
+            name, f"no tag can be called '{name[:100]}': {problem}", "a name such as 'v2.0' or 'release/2026-11'"
+        )
+    return name
 
 
 def _parse_text(text: str) -> ParsedRef:

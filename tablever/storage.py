@@ -123,7 +123,7 @@ class Storage:
         name exists, so of two writers exactly one succeeds.
         """
         target = self.path(relative)
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # not the target's name, which may be long
         with storage_errors(f"write '{target}'"):
             make_folder(target.parent)
             try:

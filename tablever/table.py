@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import pyarrow as pa
 
-from tablever import contents, creation, read, settings, undo, versions, write
+from tablever import contents, creation, pins, read, runs, settings, tags, undo, versions, write
 from tablever.incoming import Rows
 from tablever.layout import table_schema
 from tablever.log import Log, open_log
-from tablever.model import Version
+from tablever.model import Pin, Run, Tag, Version
 from tablever.options import CommitOptions
 from tablever.refs import Ref
 
@@ -108,6 +108,65 @@ class Table:
     def add_constraint(self, name: str, check: str, **options: Unpack[CommitOptions]) -> Version | None:
         """See ``tablever.add_constraint``."""
         return settings.add_constraint(self, name, check, **options)
+
+    def tag(self, name: str, ref: Ref = "latest", *, message: str | None = None, author: str | None = None) -> Tag:
+        """See ``tablever.tag``."""
+        return tags.tag(self, name, ref, message=message, author=author)
+
+    def tags(self) -> list[Tag]:
+        """See ``tablever.list_tags``."""
+        return tags.list_tags(self)
+
+    def delete_tag(self, name: str, *, reason: str | None = None, author: str | None = None) -> Tag:
+        """See ``tablever.delete_tag``."""
+        return tags.delete_tag(self, name, reason=reason, author=author)
+
+    def link_run(
+        self,
+        ref: Ref,
+        run_id: str,
+        *,
+        name: str | None = None,
+        role: str = "train",
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, Any] | None = None,
+        artifacts: Sequence[str] | None = None,
+        author: str | None = None,
+    ) -> Run:
+        """See ``tablever.link_run``."""
+        return runs.link_run(
+            self,
+            ref,
+            run_id,
+            name=name,
+            role=role,
+            metrics=metrics,
+            params=params,
+            artifacts=artifacts,
+            author=author,
+        )
+
+    def unlink_run(
+        self, ref: Ref, run_id: str, *, role: str = "train", reason: str | None = None, author: str | None = None
+    ) -> Run:
+        """See ``tablever.unlink_run``."""
+        return runs.unlink_run(self, ref, run_id, role=role, reason=reason, author=author)
+
+    def runs(self, ref: Ref | None = None) -> list[Run]:
+        """See ``tablever.runs_of``."""
+        return runs.runs_of(self, ref)
+
+    def pin(self, ref: Ref, *, reason: str, author: str | None = None) -> Pin:
+        """See ``tablever.pin``."""
+        return pins.pin(self, ref, reason=reason, author=author)
+
+    def unpin(self, ref: Ref, *, reason: str | None = None, author: str | None = None) -> list[Pin]:
+        """See ``tablever.unpin``."""
+        return pins.unpin(self, ref, reason=reason, author=author)
+
+    def pins(self) -> list[Pin]:
+        """See ``tablever.list_pins``."""
+        return pins.list_pins(self)
 
     def versions(self) -> list[Version]:
         """See ``tablever.list_versions``."""

@@ -1,0 +1,268 @@
+"""Tags, runs and pins as objects beside the table: put if absent, never rewritten, taken away by another object.
+
+Layout, names and fields: docs/reference/format.md, "Tags, runs and pins". A journal, one object for each that was put,
+in their order, tells of one that is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from tablever import sealed
+from tablever.json_values import to_json
+from tablever.model import Pin, Run, Tag
+from tablever.storage import Storage
+
+FOLDER = "_tablever"
+TAGS = f"{FOLDER}/tags"
+RUNS = f"{FOLDER}/runs"
+PINS = f"{FOLDER}/pins"
+JOURNAL = f"{FOLDER}/journal"
+DELETED = "deleted"
+LONGEST_NAME = 150  # bytes; file systems take 255, some 143 of text
+
+KINDS: Mapping[str, str] = {
+    TAGS: "tablever.tag/v1",
+    RUNS: "tablever.run/v1",
+    PINS: "tablever.pin/v1",
+    JOURNAL: "tablever.journal/v1",
+}
+METRICS_KIND = "tablever.metrics/v1"
+DELETED_KIND = "tablever.deleted/v1"
+
+_Made = TypeVar("_Made")
+_METRICS = ".metrics.json"
+_PLAIN = frozenset((string.ascii_lowercase + string.digits + "_-").encode())
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Who took a witness away, when and why."""
+
+    author: str
+    time: datetime
+    reason: str | None
+
+    @property
+    def words(self) -> str:
+        """``was deleted by Ada on 2026-11-01: made by mistake``."""
+        why = f": {self.reason}" if self.reason else ""
+        return f"was deleted by {self.author.partition(' <')[0]} on {self.time:%Y-%m-%d}{why}"
+
+
+# -- names
+
+
+def file_name(name: str) -> str:
+    """A name as part of a file's: every byte outside ``a-z 0-9 _ -`` percent-encoded; a hash where that is long.
+
+    So letter case counts on every file system, and no name is a path.
+    """
+    data = name.encode()
+    text = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
+    return text if len(text) <= LONGEST_NAME else f"sha256-{hashlib.sha256(data).hexdigest()}"
+
+
+def tag_path(name: str) -> str:
+    """Where a tag lies."""
+    return f"{TAGS}/{file_name(name)}.json"
+
+
+def run_path(version: int, role: str, run_id: str) -> str:
+    """Where a run's link to a version lies."""
+    return f"{RUNS}/{version:020d}.{role}.{file_name(run_id)}.json"
+
+
+def metrics_path(run: str, appended: Sequence[str]) -> str:
+    """Where metrics, appended now to the run at the path ``run``, lie: behind those that were ``appended`` before."""
+    now = int(datetime.now(UTC).timestamp() * 1_000_000)
+    newest = max((int(path.split(".")[3].partition("-")[0], 16) for path in appended), default=-1)
+    return f"{run.removesuffix('.json')}.{max(now, newest + 1):016x}-{secrets.token_hex(4)}{_METRICS}"
+
+
+def new_pin_path(version: int) -> str:
+    """Where a new pin of a version lies."""
+    return f"{PINS}/{version:020d}.{secrets.token_hex(6)}.json"
+
+
+def deleted_path(path: str) -> str:
+    """Where the record lies that takes away the object at a path."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{DELETED}/{name}"
+
+
+def kind_of(path: str) -> str:
+    """The format of the object at a path."""
+    folder, _, name = path.rpartition("/")
+    if folder.endswith(f"/{DELETED}"):
+        return DELETED_KIND
+    return METRICS_KIND if name.endswith(_METRICS) else KINDS[folder]
+
+
+def version_of(name: str) -> int:
+    """The number that a file name begins with: the version of a run, of its metrics, of a pin; the journal's own."""
+    return int(name.partition(".")[0])
+
+
+# -- writing
+
+
+def put(storage: Storage, path: str, values: Mapping[str, Any]) -> bool:
+    """Put an object and enter it into the journal; False where one of that name is there. Raises StorageError."""
+    data = sealed.render(path, kind_of(path), to_json({k: v for k, v in values.items() if v is not None}))
+    if not storage.put_if_absent(path, data):
+        return False
+    entry = {"entry": path, "entryDigest": sealed.digest(data)}
+    number = version_of(last[-1]) + 1 if (last := names(storage, JOURNAL)) else 0
+    while not storage.put_if_absent(at := journal_path(number), sealed.render(at, KINDS[JOURNAL], entry)):
+        number += 1
+    return True
+
+
+def journal_path(number: int) -> str:
+    """Where the journal's entry of a number, from 0, lies."""
+    return f"{JOURNAL}/{number:020d}.json"
+
+
+# -- reading
+
+
+def names(storage: Storage, folder: str) -> list[str]:
+    """File names of the objects in a folder, sorted: the oldest version first."""
+    return [name for name in storage.list(folder) if name.endswith(".json") and not name.startswith(".")]
+
+
+def standing(storage: Storage, folder: str, version: int | None = None) -> list[str]:
+    """Paths of the tags, runs or pins in a folder that were not taken away, without metrics.
+
+    With ``version``, of runs and pins, those of that version alone. One listing, and one of what was taken away.
+    """
+    there = [name for name in names(storage, folder) if not name.endswith(_METRICS)]
+    if version is not None:
+        there = [name for name in there if name.startswith(f"{version:020d}.")]
+    gone = set(names(storage, f"{folder}/{DELETED}")) if there else set()
+    return [f"{folder}/{name}" for name in there if name not in gone]
+
+
+def read(storage: Storage, path: str) -> dict[str, Any]:
+    """The values of an object.
+
+    Raises:
+        FileNotFoundError: there is none.
+        CorruptionError, UnsupportedFeatureError: there is one that cannot be read right.
+    """
+    return sealed.parse(storage.get(path), path=path, kind=kind_of(path))
+
+
+def read_deletion(storage: Storage, path: str) -> Deletion | None:
+    """The record that took away the object at a path; None where none did."""
+    at = deleted_path(path)
+    try:
+        values = read(storage, at)
+    except FileNotFoundError:
+        return None
+    with _well_formed(at):
+        return Deletion(str(values["author"]), datetime.fromisoformat(values["time"]), values.get("reason"))
+
+
+def read_tag(storage: Storage, path: str) -> Tag:
+    """The tag at a path, taken away or not. Raises as ``read``."""
+    values = read(storage, path)
+    with _well_formed(path):
+        return Tag(name=values["name"], message=values.get("message"), **_common(path, values))
+
+
+def read_pin(storage: Storage, path: str) -> Pin:
+    """The pin at a path, taken away or not. Raises as ``read``."""
+    values = read(storage, path)
+    with _well_formed(path):
+        return Pin(reason=values["reason"], **_common(path, values))
+
+
+def read_run(storage: Storage, path: str, appended: Sequence[str] = ()) -> Run:
+    """The run at a path, taken away or not, with the metrics at the paths ``appended``. Raises as ``read``."""
+    values = read(storage, path)
+    metrics = dict(values.get("metrics", {}))
+    for more in sorted(appended):
+        metrics |= read(storage, more).get("metrics", {})
+    with _well_formed(path):
+        return Run(
+            table=str(storage.root),
+            run_id=values["runId"],
+            role=values["role"],
+            name=values.get("name"),
+            metrics={name: float(value) if isinstance(value, str) else value for name, value in metrics.items()},
+            params=values.get("params", {}),
+            artifacts=tuple(values.get("artifacts", ())),
+            **_common(path, values),
+        )
+
+
+def metrics_of(storage: Storage, run: str) -> list[str]:
+    """Paths of the metrics that were appended to the run at a path, oldest first."""
+    start = run.rpartition("/")[2].removesuffix("json")
+    return [f"{RUNS}/{name}" for name in names(storage, RUNS) if name.startswith(start) and name.endswith(_METRICS)]
+
+
+def read_tags(storage: Storage) -> list[Tag]:
+    """The tags that were not deleted, by version, then by name. Raises as ``read``, but not FileNotFoundError."""
+    tags = [_listed(path, partial(read_tag, storage, path)) for path in standing(storage, TAGS)]
+    return sorted(tags, key=lambda tag: (tag.version, tag.name))
+
+
+def read_pins(storage: Storage, version: int | None = None) -> list[Pin]:
+    """The pins, of one version or all, that were not taken away; by version, then by time. Raises as ``read_tags``."""
+    pins = [_listed(path, partial(read_pin, storage, path)) for path in standing(storage, PINS, version)]
+    return sorted(pins, key=lambda pin: (pin.version, pin.time))
+
+
+def read_runs(storage: Storage, version: int | None = None) -> list[Run]:
+    """The links to runs, of one version or all, that were not taken away; by version, then by time.
+
+    Raises as ``read_tags``.
+    """
+    appended: dict[str, list[str]] = defaultdict(list)
+    paths = standing(storage, RUNS, version)
+    for name in names(storage, RUNS) if paths else []:
+        if name.endswith(_METRICS):
+            appended[f"{RUNS}/{'.'.join(name.split('.')[:3])}.json"].append(f"{RUNS}/{name}")
+    runs = [_listed(path, partial(read_run, storage, path, appended[path])) for path in paths]
+    return sorted(runs, key=lambda run: (run.version, run.time))
+
+
+def _listed(path: str, read_one: Callable[[], _Made]) -> _Made:
+    """What a listing has named: that it is gone now is damage, since nothing here is ever removed."""
+    try:
+        return read_one()
+    except FileNotFoundError as error:
+        raise sealed.damaged(path, "it vanished while it was read") from error
+
+
+def _common(path: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "version": int(values["version"]),
+        "commit_hash": values["commitHash"],
+        "content_hash": values.get("contentHash"),
+        "table_id": values["tableId"],
+        "author": values["author"],
+        "time": datetime.fromisoformat(values["time"]),
+        "object": path,
+    }
+
+
+@contextmanager
+def _well_formed(path: str) -> Iterator[None]:
+    """A sealed object that lacks a field was made by something else than this package."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise sealed.damaged(path, f"a field is missing or is not what it should be: {error}") from error
