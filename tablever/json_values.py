@@ -7,6 +7,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from math import isfinite
@@ -15,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tablever.model import Version
+from tablever.model import Version, Witness
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6}0*)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?", re.ASCII)
@@ -262,6 +263,11 @@ def version_json(version: Version) -> dict[str, Any]:
     values = {name: getattr(version, name) for name in (*names, *rest)}
     time = {"timestamp": instant_text(version.timestamp), "timestamp_from_file": version.timestamp_from_file}
     return {"number": values.pop("number"), **time, **values, "metadata": to_json(dict(version.metadata))}
+
+
+def witness_json(witness: Witness) -> dict[str, Any]:
+    """A tag, run or pin as JSON, by the names of its attributes; times in UTC with a Z."""
+    return {field.name: to_json(getattr(witness, field.name)) for field in fields(witness)}
 
 
 def column_texts(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -227,9 +227,9 @@ def split_pairs(pairs: Sequence[str], what: str) -> dict[str, str]:
     return found
 
 
-def metadata_values(pairs: Sequence[str]) -> dict[str, Any]:
-    """The values of --metadata: as JSON where the text is JSON, else as text."""
-    return {name: _json_or_text(value) for name, value in split_pairs(pairs, "--metadata").items()}
+def json_values(pairs: Sequence[str], what: str) -> dict[str, Any]:
+    """The values of ``NAME=VALUE`` texts: as JSON where the text is JSON, else as text."""
+    return {name: _json_or_text(value) for name, value in split_pairs(pairs, what).items()}
 
 
 def _json_or_text(text: str) -> Any:
@@ -247,7 +247,7 @@ def run_write(table: str, write: Write, options: Mapping[str, Any]) -> None:
     commit: CommitOptions = {
         "message": options["message"],
         "author": options["author"],
-        "metadata": metadata_values(options["metadata"]) or None,
+        "metadata": json_values(options["metadata"], "--metadata") or None,
         "if_version": options.get("if_version"),
         "batch_id": options["batch_id"],
     }

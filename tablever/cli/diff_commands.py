@@ -15,14 +15,16 @@ from tablever.cli.common import TARGET_HELP, example, run_write
 from tablever.cli.diff_options import Form, Output, chosen_form, form_options, output_options, scope_options
 from tablever.cli.output import print_failure_json, print_json, show_lines, terminal_width
 from tablever.cli.target import LATEST, split_target
+from tablever.cli.witness_commands import metrics_text
 from tablever.errors import TableverError, VersionVacuumedError
+from tablever.model import Run, Tag
 from tablever.storage import whole_file
 from tablever.texts import cell, changes_text, count, plural, safe, time_text
 
 if TYPE_CHECKING:
     from tablever.diff.value import Diff
     from tablever.findings import Findings, Plan
-    from tablever.model import Version
+    from tablever.model import Version, Witness
     from tablever.report.screen import Line
 
 DIFFERENT = 1
@@ -214,12 +216,14 @@ def show(table: str, ref: str | None, stat: bool, name_only: bool, json_output: 
         raise click.UsageError(f"one version is shown, not two: {behind}, {ref}")
     version = tv.resolve_version(uri, ref if ref is not None else behind)
     if form == "json":
-        from tablever.json_values import version_json
+        from tablever.json_values import version_json, witness_json
 
-        print_json("version", {"table": uri, "version": version_json(version)})
+        told = [witness_json(each) for each in _witnesses(uri, version)]
+        print_json("version", {"table": uri, "version": {**version_json(version), "witnesses": told}})
         return
     facts = list(_facts(version))
     try:
+        facts += _remembered(_witnesses(uri, version))
         changes = list(_changes_of(uri, version, form))
     except TableverError:
         show_lines(facts)
@@ -245,6 +249,25 @@ def _facts(version: Version) -> Iterator[Line]:
     for name, value in facts.items():
         if value is not None:
             yield (f"{safe(name):<10} ", "dim"), (safe(value), "plain")
+
+
+def _witnesses(table: str, version: Version) -> list[Witness]:
+    """The tags, runs and pins of a version."""
+    tags = [each for each in tv.list_tags(table) if each.version == version.number]
+    pins = [each for each in tv.list_pins(table) if each.version == version.number]
+    return [*tags, *tv.runs_of(table, version.number), *pins]
+
+
+def _remembered(witnesses: Sequence[Witness]) -> Iterator[Line]:
+    for each in witnesses:
+        match each:
+            case Tag():
+                kind, said = "tag", [each.name, each.message]
+            case Run():
+                kind, said = "run", [f"{each.run_id} ({each.role})", each.name, metrics_text(each), *each.artifacts]
+            case _:
+                kind, said = "pinned", [each.label.removeprefix("pin: ")]
+        yield (f"{kind:<10} ", "dim"), (safe(", ".join(text for text in said if text)), "plain")
 
 
 def _changes_of(table: str, version: Version, form: Form | None) -> Iterator[Line]:

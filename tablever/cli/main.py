@@ -17,7 +17,7 @@ import click
 
 import tablever as tv
 from tablever import errors
-from tablever.cli import diff_commands, read_commands, write_commands
+from tablever.cli import diff_commands, read_commands, witness_commands, write_commands
 from tablever.cli.common import InterruptedWriteError, example, was_interrupted
 from tablever.cli.hints import in_shell
 from tablever.cli.output import print_error, print_failure, print_failure_json
@@ -96,6 +96,16 @@ for command in (
     read_commands.hash_,
     read_commands.read,
     read_commands.sql,
+    witness_commands.tag,
+    witness_commands.tags,
+    witness_commands.delete_tag,
+    witness_commands.link_run,
+    witness_commands.unlink_run,
+    witness_commands.runs,
+    witness_commands.versions_of,
+    witness_commands.pin,
+    witness_commands.unpin,
+    witness_commands.pins,
 ):
     cli.add_command(command)
 

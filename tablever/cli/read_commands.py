@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,14 @@ from tablever.cli.common import TARGET_HELP, example
 from tablever.cli.inputs import FORMATS, format_of
 from tablever.cli.output import print_json, terminal_width
 from tablever.cli.target import split_target
+from tablever.errors import TableverError
+from tablever.model import Pin, Run, Tag
 from tablever.texts import changes_text, count, plural, safe, table_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tablever.model import Version
+    from tablever.model import Version, Witness
 
 WIDE_ENOUGH_FOR_LOG = 130
 
@@ -46,37 +48,66 @@ class Limit(click.ParamType[int]):
 @click.option("--limit", type=click.IntRange(min=0), help="Show only the newest so many.")
 @common.as_json
 def log(table: str, limit: int | None, json_output: bool) -> None:
-    """Show the versions of TABLE, newest first: when, what, how much, who and why. Times are UTC.
+    """Show the versions of TABLE, newest first: when, what, how much, who and why, tags and runs. Times are UTC.
 
     The counts are net: an updated row counts once in each of added, removed and updated, so that rows is always
     the rows before plus added minus removed.
     """
+    from tablever.log import open_log
+    from tablever.witnesses import witnessed
+
     versions = tv.list_versions(table)[::-1]
     shown = versions[:limit]
+    found: Mapping[int, Sequence[Witness]] = {}
+    failure = None
+    try:
+        found = witnessed(open_log(table))
+    except TableverError as error:  # told after what there is to show
+        failure = error
     if json_output:
         from tablever.json_values import version_json
 
-        print_json("log", {"table": table, "versions": [version_json(version) for version in shown]})
-        return
-    for line in _log_lines(shown, terminal_width()):
-        click.echo(line)
-    if len(shown) < len(versions):
-        click.echo(click.style(f"({len(shown):,} of {plural(len(versions), 'version')})", dim=True))
+        told = [{**version_json(each), "witnesses": _told(found.get(each.number, ()))} for each in shown]
+        print_json("log", {"table": table, "versions": told})
+    else:
+        for line in _log_lines(shown, found, terminal_width()):
+            click.echo(line)
+        if len(shown) < len(versions):
+            click.echo(click.style(f"({len(shown):,} of {plural(len(versions), 'version')})", dim=True))
+    if failure is not None:
+        raise failure
 
 
-def _log_lines(versions: list[Version], columns: int | None) -> list[str]:
+def _told(witnesses: Sequence[Witness]) -> list[dict[str, Any]]:
+    from tablever.json_values import witness_json
+
+    return [{"kind": type(each).__name__.lower(), **witness_json(each)} for each in witnesses]
+
+
+def _log_lines(versions: list[Version], found: Mapping[int, Sequence[Witness]], columns: int | None) -> list[str]:
     """One line a version; two on a terminal that is too narrow for that."""
-    rows = [_log_row(version) for version in versions]
+    rows = [[*_log_row(version), _names(found.get(version.number, ()))] for version in versions]
     if columns is not None and columns < WIDE_ENOUGH_FOR_LOG:
         lines = []
         for version, row in zip(versions, rows, strict=True):
             changes = f"{changes_text(version)}, " if changes_text(version) else ""
-            lines.append(f"{row[0]:<4} {row[1]}Z  {row[2]}  {changes}{plural(version.rows)}")
-            lines.append("     " + ": ".join(text for text in row[-2:] if text))
+            named = f"  [{row[-1]}]" if row[-1] else ""
+            lines.append(f"{row[0]:<4} {row[1]}Z  {row[2]}  {changes}{plural(version.rows)}{named}")
+            lines.append("     " + ": ".join(text for text in row[-3:-1] if text))
         return lines
-    header = ["version", "time (UTC)", "operation", "added", "removed", "updated", "rows", "author", "message"]
-    right = [name not in ("operation", "author", "message") for name in header]
+    header = ["version", "time (UTC)", "operation", "added", "removed", "updated", "rows", "author", "message", "tags"]
+    if not any(row[-1] for row in rows):
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    right = [name not in ("operation", "author", "message", "tags") for name in header]
     return table_lines(header, rows, right, columns)
+
+
+def _names(witnesses: Sequence[Witness]) -> str:
+    """``v1.0, v2.0, 2 runs, pinned``."""
+    runs = {each.run_id for each in witnesses if isinstance(each, Run)}
+    pinned = any(isinstance(each, Pin) for each in witnesses)
+    names = [each.name for each in witnesses if isinstance(each, Tag)]
+    return safe(", ".join([*names, *([plural(len(runs), "run")] if runs else []), *(["pinned"] if pinned else [])]))
 
 
 def _log_row(version: Version) -> list[str]:
