@@ -13,6 +13,7 @@ From the edges inwards; imports run down this list only:
     write                           append, upsert, update, delete, overwrite
     undo                            restore, revert
     replay_changes                  changes of one version onto another head
+    integrity                       verify: level by level, what is not as it was committed
     tags, runs, pins                names of versions, what used them, what keeps them
     settings                        set_key, set_not_null, add_constraint
     creation                        a new table
@@ -32,14 +33,13 @@ From the edges inwards; imports run down this list only:
     scan, decode, layout            what must be read to have a version's rows, and how it lies in files
     digest_cache                    the digest of a version where it is known unread
     log, logfiles                   the log of one table
-    sealed                          objects that hold a digest of themselves
     witness_files                   tags, runs and pins as objects beside it
+    sealed                          objects that hold a digest of themselves
     storage                         objects on a disk
     incoming, records, inference    rows in, from Arrow and from Python values
     fitting, conversion, columns    rows into a table's types, nothing lost
     delta, schema, arrow_types      the Delta protocol and its types as values
     findings, measures              what a comparison found; the number that stands for a value
-    sealed                          objects that hold a digest of themselves
     json_values, texts              values as JSON, as text on a screen
     digests, key_filters            what rows are called by their content; which keys a commit changed
     changes, rows, refs             the algebra of changes; equality; what a ref means
@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from tablever.diff.value import diff_versions as diff_versions
     from tablever.diff.value import version_changes as version_changes
     from tablever.findings import Plan as Plan
+    from tablever.integrity.report import Report as Report
+    from tablever.integrity.verification import verify as verify
     from tablever.model import Pin as Pin
     from tablever.model import Run as Run
     from tablever.model import Tag as Tag
@@ -109,6 +111,7 @@ _HOMES = {
     "Audit": "diff.audits",
     "Diff": "diff.value",
     "Pin": "model",
+    "Report": "integrity.report",
     "Plan": "findings",
     "Run": "model",
     "Table": "table",
@@ -149,6 +152,7 @@ _HOMES = {
     "unpin": "pins",
     "update": "write",
     "upsert": "write",
+    "verify": "integrity.verification",
     "version_changes": "diff.value",
     "versions_of": "runs",
     "write_patch": "diff.patches",

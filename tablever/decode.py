@@ -6,7 +6,8 @@ no zone, fields of structs may be missing or in another order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,29 +30,70 @@ def decode_file(
     Raises:
         CorruptionError: the file cannot be decoded, or a value does not fit the table's type.
     """
-    mode = mapping_mode(metadata)
+    with _errors_of(location):
+        file = pq.ParquetFile(location, coerce_int96_timestamp_unit="us")
+        sources = _sources(file, metadata, columns)
+        return _fitted(file.read(columns=_stored(file, sources)), sources, metadata, partition_values, columns)
+
+
+def decode_pieces(
+    location: str, metadata: Metadata, partition_values: Mapping[str, str | None], columns: Sequence[str]
+) -> Iterator[pa.Table]:
+    """The rows of ``decode_file`` a row group at a time, with the checksum of every page that has one compared.
+
+    Raises:
+        CorruptionError: as ``decode_file``, or a page's checksum differs.
+    """
+    with _errors_of(location):
+        file = pq.ParquetFile(location, coerce_int96_timestamp_unit="us", page_checksum_verification=True)
+        sources = _sources(file, metadata, columns)
+        for group in range(file.num_row_groups):
+            data = file.read_row_group(group, columns=_stored(file, sources))
+            yield _fitted(data, sources, metadata, partition_values, columns)
+
+
+@contextmanager
+def _errors_of(location: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as error:
+        raise CorruptionError(f"'{location}' cannot be decoded: {error}", file=location) from error
+
+
+def _sources(file: pq.ParquetFile, metadata: Metadata, columns: Sequence[str]) -> dict[str, int | None]:
+    """Which of a file's columns holds each of the table's; None where none does."""
+    described = {field.name: field for field in fields(metadata.schema_string)}
+    mode, found = mapping_mode(metadata), file.schema_arrow
+    return {name: _source(described[name], found, mode) for name in columns if name not in metadata.partition_columns}
+
+
+def _stored(file: pq.ParquetFile, sources: Mapping[str, int | None]) -> list[str]:
+    return [file.schema_arrow.field(i).name for i in sources.values() if i is not None]
+
+
+def _fitted(
+    data: pa.Table,
+    sources: Mapping[str, int | None],
+    metadata: Metadata,
+    partition_values: Mapping[str, str | None],
+    columns: Sequence[str],
+) -> pa.Table:
+    """Rows as a file has them, in the table's columns and types."""
     schema = nullable(table_schema(metadata))
     described = {field.name: field for field in fields(metadata.schema_string)}
-    try:
-        file = pq.ParquetFile(location, coerce_int96_timestamp_unit="us")
-        found = file.schema_arrow
-        sources = {
-            name: _source(described[name], found, mode) for name in columns if name not in metadata.partition_columns
-        }
-        data = file.read(columns=[found.field(i).name for i in sources.values() if i is not None])
-        arrays = []
-        for name in columns:
-            kind = schema.field(name).type
-            source = sources.get(name)
-            if name in metadata.partition_columns:
-                text = partition_values.get(physical_name(metadata, name))
-                arrays.append(pa.repeat(partitions.parse([text], kind)[0], file.metadata.num_rows))
-            elif source is None:
-                arrays.append(pa.nulls(file.metadata.num_rows, kind))
-            else:
-                arrays.append(_adapt(_whole(data.column(found.field(source).name)), described[name], kind, mode))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise CorruptionError(f"'{location}' cannot be decoded: {error}", file=location) from error
+    names = dict(zip([name for name, i in sources.items() if i is not None], data.column_names, strict=True))
+    arrays = []
+    for name in columns:
+        kind = schema.field(name).type
+        if name in metadata.partition_columns:
+            text = partition_values.get(physical_name(metadata, name))
+            arrays.append(pa.repeat(partitions.parse([text], kind)[0], data.num_rows))
+        elif name not in names:
+            arrays.append(pa.nulls(data.num_rows, kind))
+        else:
+            arrays.append(_adapt(_whole(data.column(names[name])), described[name], kind, mapping_mode(metadata)))
     return pa.Table.from_arrays(arrays, schema=pa.schema([schema.field(name) for name in columns]))
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tablever.diff.sides import ScopeOptions, Tolerance
     from tablever.diff.value import Diff
     from tablever.findings import Plan
+    from tablever.integrity.report import Level, Progress, Report
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,19 @@ class Table:
     def pins(self) -> list[Pin]:
         """See ``tablever.list_pins``."""
         return pins.list_pins(self)
+
+    def verify(
+        self,
+        ref: Ref | None = None,
+        *,
+        level: Level = "files",
+        expect: str | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """See ``tablever.verify``."""
+        from tablever.integrity import verification
+
+        return verification.verify(self, ref, level=level, expect=expect, progress=progress)
 
     def versions(self) -> list[Version]:
         """See ``tablever.list_versions``."""

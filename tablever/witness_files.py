@@ -121,7 +121,7 @@ def put(storage: Storage, path: str, values: Mapping[str, Any]) -> bool:
     data = sealed.render(path, kind_of(path), to_json({k: v for k, v in values.items() if v is not None}))
     if not storage.put_if_absent(path, data):
         return False
-    entry = {"entry": path, "entryDigest": sealed.digest(data)}
+    entry = {"entry": path, "entryDigest": sealed.digest(data), "version": values.get("version")}
     number = version_of(last[-1]) + 1 if (last := names(storage, JOURNAL)) else 0
     while not storage.put_if_absent(at := journal_path(number), sealed.render(at, KINDS[JOURNAL], entry)):
         number += 1

@@ -17,7 +17,7 @@ import click
 
 import tablever as tv
 from tablever import errors
-from tablever.cli import diff_commands, read_commands, witness_commands, write_commands
+from tablever.cli import diff_commands, read_commands, verify_command, witness_commands, write_commands
 from tablever.cli.common import InterruptedWriteError, example, was_interrupted
 from tablever.cli.hints import in_shell
 from tablever.cli.output import print_error, print_failure, print_failure_json
@@ -106,6 +106,7 @@ for command in (
     witness_commands.pin,
     witness_commands.unpin,
     witness_commands.pins,
+    verify_command.verify,
 ):
     cli.add_command(command)
 

@@ -1,4 +1,4 @@
-"""How far a long load is: a bar on standard error, only where a terminal watches."""
+"""How far a long load or check is: a bar on standard error, only where a terminal watches."""
 
 from __future__ import annotations
 
@@ -50,3 +50,19 @@ def loading(total: int) -> Iterator[Loading]:
             bar.update(task, completed=done)
 
         yield Loading(advance, lambda: bar.update(task, description="writing", total=None))
+
+
+@contextmanager
+def checking() -> Iterator[Callable[[int, int], None] | None]:
+    """Something to be told of bytes checked of how many, with the rate; None where no terminal watches."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    bar = Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True)
+    with bar:
+        task = bar.add_task("checking", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -70,16 +70,20 @@ def load(storage: Ranges, vector: DeletionVector) -> BitMap64:
 
     Raises CorruptionError, UnsupportedFeatureError (a vector outside the table's folder), FileNotFoundError.
     """
-    if vector.storage_type == "i":
-        bitmap = decode(parse_inline(vector.path_or_inline, vector.size))
-    else:
-        bitmap = decode(_read_file(storage, vector))
+    bitmap = decode(read_blob(storage, vector))
     if len(bitmap) != vector.cardinality:
         raise CorruptionError(
             f"deletion vector '{vector.id}' holds {len(bitmap)} rows where the log says {vector.cardinality}",
             vector=vector.id,
         )
     return bitmap
+
+
+def read_blob(storage: Ranges, vector: DeletionVector) -> bytes:
+    """The blob that a descriptor means, inline or in a file, whose size and checksum fit. Raises as ``load``."""
+    if vector.storage_type == "i":
+        return parse_inline(vector.path_or_inline, vector.size)
+    return _read_file(storage, vector)
 
 
 def check_range(positions: BitMap64, rows: int, *, path: str) -> None:

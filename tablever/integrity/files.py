@@ -1,0 +1,182 @@
+"""Level "files": every data file, vector and change file that a version needs is there, byte for byte, once for all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tablever.datafiles import SHA256_TAG
+from tablever.deletions import VECTOR_SHA256_TAG
+from tablever.delta import vectors
+from tablever.delta.actions import decode_path
+from tablever.errors import CorruptionError
+from tablever.integrity.history import History, Step
+from tablever.integrity.report import Notes
+from tablever.model import DataFile, DeletionVector
+from tablever.storage import Storage, storage_errors
+
+PIECE = 1 << 20
+DATA_FILE, VECTOR, CHANGE_FILE = "data file", "vector", "change file"
+
+
+@dataclass
+class Needed:
+    """A file and what the log says of it; of which versions.
+
+    Attributes:
+        expected: size and SHA-256 (None where not recorded), for each way in which the log has it.
+        last: the version in which it was live last.
+    """
+
+    kind: str
+    expected: dict[tuple[int, str | None], list[range]] = field(default_factory=dict)
+
+    @property
+    def spans(self) -> list[range]:
+        """The versions that need it."""
+        return [span for spans in self.expected.values() for span in spans]
+
+    @property
+    def last(self) -> int:
+        """The newest version that needs it."""
+        return max(span.stop for span in self.spans) - 1
+
+
+@dataclass
+class NeededVector:
+    """A deletion vector, and the SHA-256 of its blob where that is recorded."""
+
+    vector: DeletionVector
+    sha256: str | None
+    spans: list[range] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the versions asked for need: files by path, vectors by their id and file."""
+
+    files: Mapping[str, Needed]
+    vectors: Mapping[tuple[str, str], NeededVector]
+
+    def bytes(self, *kinds: str) -> int:
+        """How many bytes the files of some kinds have, as the log says."""
+        return sum(next(iter(each.expected))[0] for each in self.files.values() if each.kind in kinds)
+
+
+def lifetimes(history: History) -> Iterator[tuple[DataFile, Step, range]]:
+    """Each logical file, the step that brought it, and the versions in which it is live."""
+    came: dict[int, tuple[DataFile, Step]] = {}
+    for step in history.steps:
+        for file in step.went:
+            old, since = came.pop(id(file))
+            yield old, since, range(since.number, step.number)
+        came.update((id(file), (file, step)) for file in step.came)
+    for file, since in came.values():
+        yield file, since, range(since.number, history.head + 1)
+
+
+def inventory(storage: Storage, history: History, wanted: Sequence[int]) -> Inventory:
+    """The files and vectors that some versions need; a change file is needed by its own version."""
+    root, asked = storage.root.as_posix(), sorted(wanted)
+    files: dict[str, Needed] = {}
+    held: dict[tuple[str, str], NeededVector] = {}
+    for file, _, span in lifetimes(history):
+        if not any(number in span for number in asked):
+            continue
+        tags = file.tags or {}
+        path = decode_path(file.path, root=root)
+        needed = files.setdefault(path, Needed(DATA_FILE))
+        needed.expected.setdefault((file.size, tags.get(SHA256_TAG)), []).append(span)
+        if file.vector is not None:
+            sha256 = tags.get(VECTOR_SHA256_TAG)
+            held.setdefault((path, file.vector.id), NeededVector(file.vector, sha256)).spans.append(span)
+    for step in history.steps:
+        for change in step.changes if step.number in asked else ():
+            needed = files.setdefault(decode_path(change.path, root=root), Needed(CHANGE_FILE))
+            expected = change.size, (change.tags or {}).get(SHA256_TAG)
+            needed.expected.setdefault(expected, []).append(range(step.number, step.number + 1))
+    return Inventory(files, held)
+
+
+def check_files(
+    storage: Storage, history: History, held: Inventory, notes: Notes, advance: Callable[[int], None]
+) -> None:
+    """Hash each file once, on all cores, and note those that are not what the log says."""
+    workers = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="tablever-verify") as pool:
+        found = pool.map(lambda path: _digest_of(storage, path, advance), held.files)
+        for (path, needed), seen in zip(held.files.items(), found, strict=True):
+            if seen is None:
+                _missing(path, needed, history, notes)
+                continue
+            notes.objects += 1
+            notes.bytes += seen[0]
+            _compare(path, needed, *seen, notes)
+    for (path, _), vector in held.vectors.items():
+        _check_vector(storage, path, vector, history, notes)
+
+
+def _digest_of(storage: Storage, path: str, advance: Callable[[int], None]) -> tuple[int, str] | None:
+    """A file's size and SHA-256; None where there is none."""
+    digest, size = hashlib.sha256(), 0
+    with storage_errors(f"read '{storage.path(path)}'"):
+        try:
+            file = storage.path(path).open("rb", buffering=0)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        with file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+                size += len(piece)
+                advance(len(piece))
+    return size, digest.hexdigest()
+
+
+def _compare(path: str, needed: Needed, size: int, sha256: str, notes: Notes) -> None:
+    for (expected, recorded), spans in needed.expected.items():
+        versions = _numbers(spans)
+        if size != expected:
+            notes.damage(path, needed.kind, "size", f"it has {size} bytes, the log says {expected}", versions)
+        elif recorded is None:
+            notes.unknown(path, needed.kind, "no SHA-256 of it was recorded", versions)
+        elif sha256 != recorded:
+            notes.damage(path, needed.kind, "changed", "its SHA-256 is not the one that was committed", versions)
+
+
+def _missing(path: str, needed: Needed, history: History, notes: Notes) -> None:
+    """A file that is gone is damage, unless a vacuum by another tool came after the last version that needs it."""
+    versions = _numbers(needed.spans)
+    by = next((vacuum for vacuum in history.vacuums if vacuum.number > needed.last), None)
+    if by is None:
+        notes.damage(path, needed.kind, "missing", "it is gone", versions)
+    else:
+        notes.removed(path, needed.kind, f"removed by {by.tool}, version {by.number}", versions)
+
+
+def _check_vector(storage: Storage, path: str, needed: NeededVector, history: History, notes: Notes) -> None:
+    vector, versions = needed.vector, _numbers(needed.spans)
+    stored = vector.storage_type != "i"
+    named = f"{path}#{vector.id}"
+    try:
+        named = vectors.vector_path(vector, root=storage.root.as_posix()) if stored else named
+        blob = vectors.read_blob(storage, vector)
+        vectors.decode(blob)
+    except FileNotFoundError:
+        _missing(named, Needed(VECTOR, {(0, None): needed.spans}), history, notes)
+        return
+    except CorruptionError as error:
+        notes.damage(named, VECTOR, "changed", f"that of '{path}': {error}", versions)
+        return
+    notes.objects += 1
+    notes.bytes += len(blob)
+    if needed.sha256 is None:
+        notes.unknown(named, VECTOR, f"no SHA-256 of that of '{path}' was recorded", versions)
+    elif hashlib.sha256(blob).hexdigest() != needed.sha256:
+        notes.damage(named, VECTOR, "changed", f"that of '{path}' is not the one that was committed", versions)
+
+
+def _numbers(spans: Sequence[range]) -> list[int]:
+    return sorted({number for span in spans for number in span})

@@ -1,0 +1,347 @@
+"""Level "log": every entry, the chain of their hashes, their sums, and every checkpoint against the entries.
+
+On the way the history is replayed once: what each version adds and takes away is what the other levels go by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tablever.delta import checkpoint, commits, replay, seals
+from tablever.delta.actions import Action, build_actions, decode_entry
+from tablever.delta.listing import (
+    LOG_FOLDER,
+    SIDECAR_FOLDER,
+    CheckpointFiles,
+    Listing,
+    entry_name,
+    entry_path,
+    parse_names,
+)
+from tablever.digests import render_hash
+from tablever.errors import CorruptionError
+from tablever.integrity.report import Notes
+from tablever.layout import table_schema
+from tablever.model import EMPTY, ChangeFile, DataFile, Digest, Metadata, Protocol
+from tablever.storage import Storage
+
+ENTRY = "log entry"
+CHECKPOINT = "checkpoint"
+POINTER = f"{LOG_FOLDER}/_last_checkpoint"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One version, as the log has it: what it adds to the one before, and takes away."""
+
+    number: int
+    metadata: Metadata
+    protocol: Protocol
+    came: tuple[DataFile, ...]
+    went: tuple[DataFile, ...]
+    changes: tuple[ChangeFile, ...] = ()
+    record: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+    @property
+    def digest(self) -> Digest | None:
+        """The digest that was recorded of the version's rows."""
+        return _digest(self.record, "rows", "digest")
+
+    @property
+    def added(self) -> Digest | None:
+        """The digest that was recorded of the rows that came."""
+        return _digest(self.record, "rowsAdded", "digestAdded")
+
+    @property
+    def removed(self) -> Digest | None:
+        """The digest that was recorded of the rows that went."""
+        return _digest(self.record, "rowsRemoved", "digestRemoved")
+
+
+@dataclass(frozen=True)
+class Vacuum:
+    """A vacuum that another tool entered into the log."""
+
+    number: int
+    tool: str
+
+
+@dataclass(frozen=True)
+class History:
+    """The versions that the log can tell, ascending; the hashes of the entries that are there; others' vacuums."""
+
+    head: int
+    steps: tuple[Step, ...]
+    hashes: Mapping[int, str]
+    vacuums: tuple[Vacuum, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A log entry as it was read; no actions where it cannot be read right."""
+
+    data: bytes
+    info: Mapping[str, Any]
+    actions: tuple[Action, ...] | None
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return commits.own_record(self.info) or EMPTY
+
+
+def list_log(storage: Storage) -> Listing:
+    """What lies in the log's folder."""
+    return parse_names(storage.list(LOG_FOLDER))
+
+
+def read_history(storage: Storage, listing: Listing, oldest: int, notes: Notes) -> History:
+    """Replay the log from its first readable version on, and note what is damaged, or missing since ``oldest``."""
+    head = listing.head or 0
+    checkpoints = _read_checkpoints(storage, listing, notes)
+    entries = _read_entries(storage, listing, range(min([oldest, *listing.entries[:1]]), head + 1), notes)
+    _check_chain(entries, listing, notes)
+    _check_sums(entries, listing, notes)
+    _check_pointer(storage, listing, notes)
+    steps = _replay(entries, checkpoints, range(oldest, head + 1), listing, notes)
+    vacuums = [
+        Vacuum(number, str(entry.info.get("engineInfo") or "another tool"))
+        for number, entry in entries.items()
+        if str(entry.info.get("operation", "")).upper().startswith("VACUUM") and not entry.record
+    ]
+    hashes = {number: hashlib.sha256(entry.data).hexdigest() for number, entry in entries.items()}
+    return History(head, tuple(steps), hashes, tuple(vacuums))
+
+
+def reach_of_entry(listing: Listing, number: int) -> range:
+    """The versions that are read through an entry: from its own to the next checkpoint."""
+    after = [each.number for each in listing.checkpoints if each.number > number]
+    return range(number, min(after) if after else (listing.head or number) + 1)
+
+
+def _reach_of_checkpoint(listing: Listing, number: int) -> range:
+    after = [each.number for each in listing.checkpoints if each.number > number]
+    return range(number, min(after) if after else (listing.head or number) + 1)
+
+
+# -- entries
+
+
+def _read_entries(storage: Storage, listing: Listing, numbers: range, notes: Notes) -> dict[int, _Entry]:
+    entries: dict[int, _Entry] = {}
+    there, first = frozenset(listing.entries), listing.first_readable
+    for number in numbers:
+        path, reach = entry_path(number), reach_of_entry(listing, number)
+        if number not in there:
+            if number != first:  # a checkpoint may be all that a log begins with
+                notes.damage(path, ENTRY, "missing", "later ones are there", reach)
+            continue
+        data = storage.get(path)
+        notes.objects += 1
+        notes.bytes += len(data)
+        entries[number] = _parsed(data, number, notes, reach)
+    return entries
+
+
+def _parsed(data: bytes, number: int, notes: Notes, reach: range) -> _Entry:
+    path, name = entry_path(number), entry_name(number)
+    try:
+        values = decode_entry(data, name=name)
+        entry = _Entry(data, commits.find_info(values), tuple(build_actions(values, name=name)))
+    except CorruptionError as error:
+        notes.damage(path, ENTRY, "unreadable", str(error), reach)
+        return _Entry(data, EMPTY, None)
+    whole = seals.is_whole(data)
+    if whole is False:
+        notes.damage(path, ENTRY, "changed", "its digest does not fit its bytes", reach)
+    before = entry.info.get("readVersion", number - 1) if entry.record else number - 1
+    if whole is not False and before != number - 1:
+        notes.damage(path, ENTRY, "misplaced", f"it was written on top of version {before}", reach)
+    return entry
+
+
+def _check_chain(entries: Mapping[int, _Entry], listing: Listing, notes: Notes) -> None:
+    """Each entry of ours names the hash of the one before: so the ones before are what they were."""
+    for number, entry in entries.items():
+        path, after = entry_path(number), entries.get(number + 1)
+        named = after.record.get("parentHash") if after else None
+        if named is not None and not notes.is_damaged(entry_path(number + 1)):
+            if named != hashlib.sha256(entry.data).hexdigest() and not notes.is_damaged(path):
+                detail = f"version {number + 1} was committed on top of another one"
+                notes.damage(path, ENTRY, "changed", detail, reach_of_entry(listing, number))
+        elif named is None and seals.is_whole(entry.data) is None and entry.actions is not None:
+            notes.unknown(path, ENTRY, "it holds no digest, and no later entry names one", [number])
+
+
+def _check_sums(entries: Mapping[int, _Entry], listing: Listing, notes: Notes) -> None:
+    """Rows and digests of a version are its parent's, plus what it added, less what it removed."""
+    for number, entry in entries.items():
+        before, record = entries.get(number - 1), entry.record
+        share = _digest(record, "rowsAdded", "digestAdded"), _digest(record, "rowsRemoved", "digestRemoved")
+        parent = Digest() if number == 0 else _digest(before.record, "rows", "digest") if before else None
+        after = _digest(record, "rows", "digest")
+        wrong = None
+        if after is not None and parent is not None and None not in share:
+            came, went = (each for each in share if each is not None)
+            wrong = "its rows and digest are" if parent + came - went != after else None
+        elif number and before is not None and _counts_differ(before.record, record):
+            wrong = "its number of rows is"
+        if wrong and not notes.is_damaged(entry_path(number)):
+            detail = f"{wrong} not its parent's plus what it added less what it removed"
+            notes.damage(entry_path(number), ENTRY, "inconsistent", detail, reach_of_entry(listing, number))
+
+
+def _counts_differ(before: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    said = [before.get("rows"), record.get("rowsAdded"), record.get("rowsRemoved"), record.get("rows")]
+    counts = [each for each in said if isinstance(each, int)]
+    return len(counts) == len(said) and counts[0] + counts[1] - counts[2] != counts[3]
+
+
+def _digest(record: Mapping[str, Any], rows: str, digits: str) -> Digest | None:
+    count, text = record.get(rows), record.get(digits)
+    if not isinstance(count, int) or not isinstance(text, str):
+        return None
+    try:
+        return Digest.from_hex(count, text)
+    except CorruptionError:
+        return Digest(-1, -1)  # no digest at all: equal to none
+
+
+# -- checkpoints
+
+
+def _read_checkpoints(storage: Storage, listing: Listing, notes: Notes) -> dict[int, list[tuple[str, replay.State]]]:
+    states: dict[int, list[tuple[str, replay.State]]] = {}
+    for files in listing.checkpoints:
+        path, reach = f"{LOG_FOLDER}/{files.names[0]}", _reach_of_checkpoint(listing, files.number)
+        try:
+            states.setdefault(files.number, []).append((path, _state(storage, files, notes)))
+        except CorruptionError as error:
+            notes.damage(path, CHECKPOINT, "unreadable", str(error), reach)
+        except FileNotFoundError as error:
+            lost = f"{SIDECAR_FOLDER}/{Path(str(error.filename)).name}"
+            notes.damage(lost, CHECKPOINT, "missing", f"'{path}' needs it", reach)
+    return states
+
+
+def _state(storage: Storage, files: CheckpointFiles, notes: Notes) -> replay.State:
+    paths = [f"{LOG_FOLDER}/{name}" for name in files.names]
+    parts = []
+    for path in paths:  # grows by the sidecars that the parts name
+        data = storage.get(path)
+        notes.objects += 1
+        notes.bytes += len(data)
+        parts.append(checkpoint.parse_part(data, name=Path(path).name))
+        paths += [f"{SIDECAR_FOLDER}/{Path(name).name}" for name in parts[-1].sidecars]
+    return checkpoint.to_state(parts, name=files.names[0])
+
+
+def _check_pointer(storage: Storage, listing: Listing, notes: Notes) -> None:
+    """``_last_checkpoint``, by which other readers find the newest checkpoint."""
+    try:
+        data = storage.get(POINTER)
+    except FileNotFoundError:
+        return
+    notes.objects += 1
+    notes.bytes += len(data)
+    head = listing.head or 0
+    try:
+        number = json.loads(data)["version"]
+    except (ValueError, KeyError, TypeError):
+        notes.damage(POINTER, CHECKPOINT, "unreadable", "it is not what says which checkpoint is the newest", [head])
+        return
+    if number not in {each.number for each in listing.checkpoints}:
+        detail = f"the whole checkpoint of version {number}, which '{POINTER}' names, is not there"
+        lost = f"{LOG_FOLDER}/{number:020d}.checkpoint.parquet" if isinstance(number, int) else POINTER
+        notes.damage(lost, CHECKPOINT, "missing", detail, [head])
+
+
+def _differences(ours: replay.State, theirs: replay.State) -> list[str]:
+    """What of a checkpoint is not what the entries say."""
+    left, right = ({replay.identity(f): _comparable(f) for f in state.files} for state in (ours, theirs))
+    parts = {
+        "files": left == right,
+        "settings": ours.metadata == theirs.metadata,
+        "protocol": ours.protocol == theirs.protocol,
+        "transactions": dict(ours.transactions) == dict(theirs.transactions),
+        "domains": dict(ours.domains) == dict(theirs.domains),
+    }
+    return [name for name, same in parts.items() if not same]
+
+
+def _comparable(file: DataFile) -> tuple[DataFile, Any]:
+    """A file without what a checkpoint may say in another way; statistics by value."""
+    tags = {name: value for name, value in (file.tags or {}).items() if value is not None}
+    plain = replace(file, path="", stats=None, tags=tags, partition_values=dict(file.partition_values))
+    return plain, file.parsed_stats.get("numRecords")
+
+
+# -- replay
+
+
+def _replay(
+    entries: Mapping[int, _Entry],
+    checkpoints: Mapping[int, Sequence[tuple[str, replay.State]]],
+    numbers: Iterable[int],
+    listing: Listing,
+    notes: Notes,
+) -> list[Step]:
+    steps: list[Step] = []
+    last, state = replay.State(), replay.State() if 0 in entries else None
+    rows: int | None = 0
+    for number in numbers:
+        entry = entries.get(number)
+        told = None if entry is None or entry.actions is None or state is None else replay.apply(state, entry.actions)
+        held = checkpoints.get(number, ())
+        for path, found in held:
+            reach = _reach_of_checkpoint(listing, number)
+            if told is None:
+                notes.unknown(path, CHECKPOINT, "the entries before it are gone: nothing to compare it with", reach)
+            elif (other := _differences(told, found)) and not notes.is_damaged(entry_path(number)):
+                notes.damage(path, CHECKPOINT, "changed", f"other {', '.join(other)} than the entries say", reach)
+        state = told if told is not None else held[0][1] if held else None
+        if state is None or state.metadata is None or state.protocol is None:
+            continue
+        step = _step(number, last, state, entry)
+        rows = _sum_of_rows(rows, step)
+        _check_step(step, rows, listing, notes)
+        steps.append(step)
+        last = state
+    return steps
+
+
+def _step(number: int, before: replay.State, state: replay.State, entry: _Entry | None) -> Step:
+    assert state.metadata is not None
+    assert state.protocol is not None
+    actions = (entry.actions or ()) if entry else ()
+    return Step(
+        number=number,
+        metadata=state.metadata,
+        protocol=state.protocol,
+        came=tuple(file for key, file in state.index.items() if before.index.get(key) is not file),
+        went=tuple(file for key, file in before.index.items() if state.index.get(key) is not file),
+        changes=tuple(action for action in actions if isinstance(action, ChangeFile)),
+        record=entry.record if entry else EMPTY,
+    )
+
+
+def _sum_of_rows(rows: int | None, step: Step) -> int | None:
+    counts = [*(file.rows for file in step.came), *(None if f.rows is None else -f.rows for f in step.went)]
+    return None if rows is None or None in counts else rows + sum(count for count in counts if count is not None)
+
+
+def _check_step(step: Step, rows: int | None, listing: Listing, notes: Notes) -> None:
+    """What an entry says of its version's content, against its files and its columns."""
+    path, recorded, digest = entry_path(step.number), step.record.get("rows"), step.digest
+    wrong = None
+    if rows is not None and isinstance(recorded, int) and recorded != rows:
+        wrong = f"it says {recorded} rows, its files have {rows}"
+    named = step.record.get("contentHash")
+    if named is not None and digest is not None and render_hash(table_schema(step.metadata), digest) != named:
+        wrong = "its content hash is not that of its columns, rows and digest"
+    if wrong and not notes.is_damaged(path):
+        notes.damage(path, ENTRY, "inconsistent", wrong, reach_of_entry(listing, step.number))

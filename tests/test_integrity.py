@@ -1,0 +1,456 @@
+"""verify: every damaged object is found and named with its versions; a table that is whole has no damage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import deltalake
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tablever as tv
+from tablever import errors, sealed, witness_files
+from tablever.delta import seals
+from tablever.integrity.report import LEVELS, Finding, Report
+
+HEAD = 53
+
+
+def make(path: Path) -> tv.Table:
+    """A table with every kind of object: stored and inline vectors, change files, a checkpoint, tags, runs, pins."""
+    rows = [{"id": n, "label": f"row {n}", "score": n / 7 if n % 5 else None} for n in range(9_000)]
+    table = tv.create_table(path, rows, key="id", author="Ada")
+    table.upsert([{"id": n, "label": "new", "score": float("nan")} for n in range(40)])  # 1: change file, inline
+    table.delete(where="(id * 7919) % 10 < 3")  # 2: a stored vector, change file
+    table.append([{"id": 20_000 + n, "label": "later", "score": 1.0, "more": n} for n in range(9)], evolve=True)  # 3
+    for n in range(4, HEAD + 1):
+        table.append([{"id": 30_000 + n, "label": "small", "score": 0.5, "more": n}])
+    table.tag("v1.0", 1, message="first")
+    table.tag("v2.0", HEAD)
+    table.tag("gone", 3)
+    table.delete_tag("gone")
+    table.link_run(2, "r1", metrics={"f1": 0.5})
+    table.link_run(2, "r1", metrics={"f1": 0.6})
+    table.link_run(HEAD, "r2")
+    table.pin(0, reason="audit")
+    table.pin(HEAD, reason="paper")
+    return table
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "t"
+    make(path)
+    return path
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    shutil.copytree(whole, tmp_path / "t")
+    return tmp_path / "t"
+
+
+def verified(path: Path, ref: Any = None, **options: Any) -> Report:
+    """The report, of a damaged table too."""
+    try:
+        return tv.verify(path, ref, **options)
+    except errors.CorruptionError as error:
+        return error.report  # type: ignore[no-any-return]
+
+
+def named(report: Report, path: str) -> Finding | None:
+    return next((found for found in report.damaged if found.object == path), None)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of object: where its objects lie, the versions that damage of one touches, and what needs which level."""
+
+    glob: str
+    level: str
+    versions: Callable[[str, Path], set[int]]
+    other: str | None = None  # what it is named as, where it is not there to be named itself
+
+
+def from_name(path: str, _root: Path) -> set[int]:
+    return {int(Path(path).name.partition(".")[0])}
+
+
+def entry_reach(path: str, _root: Path) -> set[int]:
+    number = int(Path(path).stem)
+    return set(range(number, 50 if number < 50 else HEAD + 1))
+
+
+def data_reach(path: str, root: Path) -> set[int]:
+    """The versions in whose files a data file is, read from the log in the plainest way."""
+    live: set[int] = set()
+    inside = False
+    for number in range(HEAD + 1):
+        lines = [json.loads(line) for line in (root / f"_delta_log/{number:020}.json").read_text("utf-8").splitlines()]
+        if any("remove" in line and line["remove"]["path"] == path for line in lines):
+            inside = False
+        if any("add" in line and line["add"]["path"] == path for line in lines):
+            inside = True
+        live |= {number} if inside else set()
+    return live
+
+
+def change_reach(path: str, root: Path) -> set[int]:
+    entries = sorted((root / "_delta_log").glob("*.json"))
+    return {int(entry.stem) for entry in entries if f'"cdc":{{"path":"{path}"' in entry.read_text("utf-8")}
+
+
+def tag_reach(path: str, root: Path) -> set[int]:
+    return {json.loads((root / path).read_bytes())["version"]}
+
+
+KINDS = {
+    "data file": Kind("part-*.parquet", "files", data_reach),
+    "vector": Kind("_dv/*.bin", "files", lambda _path, _root: set(range(2, HEAD + 1))),
+    "change file": Kind("_change_data/*.parquet", "files", change_reach),
+    "log entry": Kind("_delta_log/*.json", "log", entry_reach),
+    "checkpoint": Kind("_delta_log/*.checkpoint.parquet", "log", lambda _path, _root: {50, 51, 52, 53}),
+    "tag": Kind("_tablever/tags/*.json", "log", tag_reach),
+    "run": Kind("_tablever/runs/*.json", "log", from_name),
+    "pin": Kind("_tablever/pins/*.json", "log", from_name),
+}
+
+
+def objects(root: Path, kind: str) -> list[str]:
+    return sorted(path.relative_to(root).as_posix() for path in root.glob(KINDS[kind].glob))
+
+
+def test_a_whole_table_has_no_damage(whole: Path) -> None:
+    """At every level, all versions at once and one by one, nothing is damaged and nothing is unrecorded."""
+    for level in LEVELS:
+        report = tv.verify(whole, level=level)  # type: ignore[arg-type]
+        assert (report.damaged, report.unrecorded, report.versions) == ((), (), tuple(range(HEAD + 1)))
+    for ref in (0, 1, "v2.0", "latest~1"):
+        report = tv.verify(whole, ref, level="rows")
+        assert report
+        assert report.versions == (tv.resolve_version(whole, ref).number,)
+    assert tv.verify(whole, level="rows").keys_checked == (0, 1, 2, HEAD)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flipped_bit_is_found(copy: Path, kind: str) -> None:
+    """One bit flipped, anywhere in an object of any kind: it is named, as that kind, with every version it touches."""
+    draw = random.Random(kind)
+    tried = 0
+    for path in objects(copy, kind)[:6]:
+        data = (copy / path).read_bytes()
+        versions = KINDS[kind].versions(path, copy)
+        places = [0, len(data) - 1, *(draw.randrange(len(data)) for _ in range(10))]
+        for place in places:
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << draw.randrange(8)
+            (copy / path).write_bytes(damaged)
+            found = named(verified(copy, level=KINDS[kind].level), path)
+            if kind == "checkpoint" and found is None:
+                assert tv.verify(copy, 50, level="rows")  # a bit that no reader looks at
+                continue
+            assert found is not None, (path, place)
+            assert found.kind in (kind, "metrics")
+            assert set(found.versions) == versions, (path, place)
+            tried += 1
+        (copy / path).write_bytes(data)
+    assert tried >= 3
+    assert tv.verify(copy)
+
+
+@pytest.mark.parametrize("how", ["cut", "half", "emptied", "longer", "deleted"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cut_or_deleted_object_is_found(copy: Path, kind: str, how: str) -> None:
+    """An object cut by a byte, by half, to nothing, lengthened, or gone: named with every version it touches."""
+    for path in objects(copy, kind)[:4]:
+        data = (copy / path).read_bytes()
+        versions = KINDS[kind].versions(path, copy)
+        if how == "deleted":
+            (copy / path).unlink()
+        else:
+            cut = {"cut": data[:-1], "half": data[: len(data) // 2], "emptied": b"", "longer": data + b"x"}
+            (copy / path).write_bytes(cut[how])
+        found = named(verified(copy, level=KINDS[kind].level), path)
+        if not (kind == "vector" and how == "longer") and not (kind == "checkpoint" and how == "deleted"):
+            assert found is not None, path
+            assert set(found.versions) == versions, path
+        elif kind == "checkpoint":
+            assert found is not None  # _last_checkpoint names it
+        (copy / path).write_bytes(data)
+    assert tv.verify(copy)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("vector", "checkpoint")])
+def test_two_swapped_objects_are_found(copy: Path, kind: str) -> None:
+    """Two whole objects of a kind, each under the other's name: both are named."""
+    first, second = objects(copy, kind)[:2]
+    if kind == "log entry":
+        first, second = objects(copy, kind)[5:7]
+    data = (copy / first).read_bytes(), (copy / second).read_bytes()
+    (copy / first).write_bytes(data[1])
+    (copy / second).write_bytes(data[0])
+    report = verified(copy, level=KINDS[kind].level)
+    assert named(report, first) is not None
+    assert named(report, second) is not None
+
+
+@pytest.mark.parametrize("witness", ["tag", "run", "pin"])
+def test_a_log_that_was_rolled_back_is_found(tmp_path: Path, witness: str) -> None:
+    """The newest version is gone and the rest is whole: a tag, a run or a pin alone that remembers it tells."""
+    table = tv.create_table(tmp_path / "r", [{"id": 1}], key="id")
+    table.append([{"id": 2}])
+    {
+        "tag": lambda: table.tag("v1"),
+        "run": lambda: table.link_run("latest", "r"),
+        "pin": lambda: table.pin("latest", reason="x"),
+    }[witness]()
+    newest = Path(table.uri) / "_delta_log" / f"{1:020}.json"
+    data = newest.read_bytes()
+    newest.unlink()
+    for ref in (None, 0):
+        report = verified(Path(table.uri), ref, level="log")
+        (found,) = report.damaged
+        assert (found.object, found.problem, found.versions) == (f"_delta_log/{1:020}.json", "rolled-back", (1,))
+        assert witness in found.detail
+    tv.append(table.uri, [{"id": 3}])
+    (found,) = verified(Path(table.uri), level="log").damaged
+    assert (found.object, found.problem, found.versions) == (f"_delta_log/{1:020}.json", "other", (1,))
+    newest.write_bytes(data)
+    assert tv.verify(tv.open_table(table.uri), level="log")
+
+
+def reseal(entry: Path, *changes: tuple[bytes, bytes]) -> None:
+    """Change a log entry as somebody would who knows how it is sealed."""
+    data = entry.read_bytes()
+    for old, new in changes:
+        assert old in data
+        data = data.replace(old, new, 1)
+    recorded = seals.recorded(data)
+    assert recorded is not None
+    entry.write_bytes(seals.seal(data.replace(recorded.encode(), seals.UNSEALED.encode(), 1)))
+
+
+def test_a_rewritten_entry_with_a_right_seal_is_found_by_the_next(copy: Path) -> None:
+    """Whoever changes an entry and seals it anew has changed the hash that the next one names."""
+    reseal(copy / "_delta_log" / f"{7:020}.json", (b'"author":"', b'"author":"M'))
+    (found,) = verified(copy, level="log").damaged
+    assert (found.object, found.problem) == (f"_delta_log/{7:020}.json", "changed")
+    assert found.versions == tuple(range(7, 50))
+
+
+def test_wrong_rows_under_right_checksums_are_found(copy: Path) -> None:
+    """A data file rewritten with other values, its new size and hash put into a sealed log: level rows tells."""
+    path = max(copy.glob("part-*.parquet"))
+    rows, before = pq.read_table(path), path.read_bytes()
+    changed = rows.set_column(rows.column_names.index("label"), "label", pa.array(["other"] * len(rows), pa.string()))
+    pq.write_table(changed, path, write_page_checksum=True)
+    after = path.read_bytes()
+    hashes = (hashlib.sha256(data).hexdigest().encode() for data in (before, after))
+    sizes = (b'"size":%d,' % len(data) for data in (before, after))
+    reseal(copy / "_delta_log" / f"{HEAD:020}.json", tuple(hashes), tuple(sizes))  # type: ignore[arg-type]
+    shutil.rmtree(copy / "_tablever")
+    assert tv.verify(copy, level="files")
+    found = named(verified(copy, level="rows"), path.name)
+    assert found is not None
+    assert (found.problem, found.versions) == ("rows", (HEAD,))
+
+
+def test_counts_that_do_not_add_up_are_found(copy: Path) -> None:
+    """An entry, sealed anew, that says other rows than its parent's plus its own share: named at level log."""
+    rows = tv.resolve_version(copy).rows
+    assert rows is not None
+    reseal(copy / "_delta_log" / f"{HEAD:020}.json", (b'"rows":%d' % rows, b'"rows":%d' % (rows + 1)))
+    shutil.rmtree(copy / "_tablever")
+    (found,) = verified(copy, level="log").damaged
+    assert (found.object, found.problem) == (f"_delta_log/{HEAD:020}.json", "inconsistent")
+
+
+def test_a_witness_of_another_table_is_found(copy: Path, tmp_path: Path) -> None:
+    """A tag that was made for another table is named."""
+    other = tv.create_table(tmp_path / "other", [{"id": 1}])
+    tag = other.tag("alien")
+    shutil.copy(Path(other.uri) / tag.object, copy / tag.object)
+    assert named(verified(copy, level="log"), tag.object).problem == "other"  # type: ignore[union-attr]
+
+
+def test_a_journal_that_was_cut_is_found(copy: Path) -> None:
+    """An entry of the journal that is gone, or changed, is named; without the journal's last, its object is told."""
+    entries = sorted((copy / "_tablever" / "journal").glob("*.json"))
+    path, data = entries[3], entries[3].read_bytes()
+    name = path.relative_to(copy).as_posix()
+    path.unlink()
+    assert named(verified(copy, level="log"), name).problem == "missing"  # type: ignore[union-attr]
+    path.write_bytes(data[:-9])
+    assert named(verified(copy, level="log"), name).problem == "changed"  # type: ignore[union-attr]
+    path.write_bytes(data)
+    entries[-1].unlink()
+    assert [found.kind for found in tv.verify(copy, level="log").unrecorded] == ["pin"]
+
+
+def test_damage_of_other_versions_does_not_stop_a_gate(copy: Path) -> None:
+    """With a ref, damage that touches other versions alone is not that version's."""
+    path = max(copy.glob("part-*.parquet"))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert tv.verify(copy, "v1.0", level="rows")
+    with pytest.raises(errors.CorruptionError) as caught:
+        tv.verify(copy, "v2.0")
+    assert path.name in str(caught.value)
+    assert caught.value.report.damaged[0].versions == (HEAD,)
+
+
+def test_an_expected_hash_is_a_gate(whole: Path) -> None:
+    """The version's own content hash passes; any other, a hash of no form, or one without a ref, does not."""
+    table = tv.open_table(whole)
+    right = table.version("v1.0").content_hash
+    other = table.version("v2.0").content_hash
+    assert right is not None
+    for level in LEVELS:
+        assert table.verify("v1.0", level=level, expect=right)
+        with pytest.raises(errors.CorruptionError, match="expected was"):
+            table.verify("v1.0", level=level, expect=other)
+    for ref, expect in ((None, right), (1, "sha:abc"), (1, right[4:]), (1, right.upper())):
+        with pytest.raises(errors.InvalidInputError):
+            table.verify(ref, expect=expect)
+    with pytest.raises(errors.InvalidInputError):
+        table.verify(level="all")  # type: ignore[arg-type]
+
+
+def test_tables_of_others_are_unrecorded_not_right(tmp_path: Path) -> None:
+    """What deltalake wrote has no digests: it is listed as not recorded; its own damage that shows is still damage."""
+    path = tmp_path / "d"
+    for n in range(3):
+        deltalake.write_deltalake(path, pa.table({"id": [n, n + 10], "s": ["a", None]}), mode="append")
+    deltalake.DeltaTable(path).delete("id = 1")
+    tv.append(path, [{"id": 99, "s": "ours"}])
+    tv.tag(path, "v1", 1)
+    for level in LEVELS:
+        report = tv.verify(path, level=level)
+        kinds = {found.kind for found in report.unrecorded}
+        deeper = {"log": set(), "files": {"data file"}, "rows": {"data file", "version"}}[level]
+        assert kinds == {"log entry", *deeper}
+        entries = [found.object for found in report.unrecorded if found.kind == "log entry"]
+        assert entries == [f"_delta_log/{n:020}.json" for n in (0, 2)]  # 1 is tagged, 3 is named by 4, which is ours
+    rows = tv.verify(path, level="rows")
+    assert {n for found in rows.unrecorded if found.kind == "version" for n in found.versions} == set(range(5))
+    assert tv.verify(path, 2, expect=tv.content_hash_of(tv.read_version(path, 2)))
+    with pytest.raises(errors.CorruptionError, match="expected was"):
+        tv.verify(path, 2, expect="sha:" + "0" * 64)
+    file = next(path.glob("part-*.parquet"))
+    file.write_bytes(file.read_bytes()[:-3])
+    assert named(verified(path), file.name).problem == "size"  # type: ignore[union-attr]
+
+
+def test_what_another_tools_vacuum_removed_is_told_apart(tmp_path: Path) -> None:
+    """Files that only old versions need and that deltalake's vacuum took are listed as vacuumed, with the tool."""
+    path = tmp_path / "d"
+    deltalake.write_deltalake(path, pa.table({"id": [1]}))
+    deltalake.write_deltalake(path, pa.table({"id": [2]}), mode="overwrite")
+    gone = deltalake.DeltaTable(path).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    deltalake.write_deltalake(path, pa.table({"id": [3]}), mode="append")
+    report = tv.verify(path)
+    assert [found.object for found in report.vacuumed] == gone
+    assert "delta-rs" in report.vacuumed[0].detail
+    assert report.vacuumed[0].versions == (0,)
+    for file in path.glob("part-*.parquet"):
+        file.unlink()
+    assert {found.problem for found in verified(path).damaged} == {"missing"}
+
+
+def test_progress_counts_every_byte_once(whole: Path) -> None:
+    """Progress never goes back and ends at its total."""
+    told: list[tuple[int, int]] = []
+    tv.verify(whole, level="rows", progress=lambda done, total: told.append((done, total)))
+    done = [each for each, _ in told]
+    assert done == sorted(done)
+    assert len({total for _, total in told}) == 1
+    assert told[-1][0] == told[-1][1]
+
+
+VALUES = {
+    "i": st.integers(-(2**63), 2**63 - 1),
+    "f": st.floats(width=64),
+    "s": st.text(st.characters(exclude_categories=["Cs"]), max_size=4),
+    "b": st.binary(max_size=3),
+    "t": st.datetimes().map(lambda moment: moment),
+    "l": st.lists(st.one_of(st.none(), st.integers(-9, 9)), max_size=3),
+}
+SCHEMA = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("i", pa.int64()),
+        ("f", pa.float64()),
+        ("s", pa.string()),
+        ("b", pa.binary()),
+        ("t", pa.timestamp("us")),
+        ("l", pa.list_(pa.int64())),
+    ]
+)
+ROWS = st.lists(
+    st.fixed_dictionaries({"id": st.integers(0, 12), **{name: st.none() | value for name, value in VALUES.items()}}),
+    max_size=6,
+    unique_by=lambda row: row["id"],
+)
+STEPS = st.lists(st.tuples(st.sampled_from(["upsert", "delete", "overwrite", "restore", "revert"]), ROWS), max_size=7)
+
+
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
+@given(first=ROWS, steps=STEPS, partitioned=st.booleans(), deletes=st.sampled_from(["merge-on-read", "copy-on-write"]))
+def test_random_histories_have_no_damage(
+    tmp_path_factory: pytest.TempPathFactory, first: Any, steps: Any, partitioned: bool, deletes: Any
+) -> None:
+    """Whatever was committed, in whatever order, verify finds it as it was committed, with nothing unrecorded."""
+    path = tmp_path_factory.mktemp("random") / "t"
+    for row in first if partitioned else []:
+        row["i"] = row["id"] % 2
+    rows = pa.Table.from_pylist(first, SCHEMA)
+    table = tv.create_table(path, rows, key="id", partition_by=["i"] if partitioned else None, deletes=deletes)
+    for number, (operation, changed) in enumerate(steps):
+        for row in changed if partitioned else []:
+            row["i"] = row["id"] % 2
+        given_rows = pa.Table.from_pylist(changed, SCHEMA)
+        if operation in ("upsert", "overwrite"):
+            getattr(table, operation)(given_rows)
+        elif operation == "delete":
+            table.delete(where=f"id % 3 = {number % 3}")
+        else:
+            try:
+                getattr(table, operation)(table.version(-1).number // 2 if operation == "restore" else -1)
+            except errors.TableverError:
+                continue
+    table.tag("v1")
+    report = table.verify(level="rows")
+    assert (report.damaged, report.unrecorded) == ((), ())
+
+
+def test_a_newer_format_is_not_called_damage(copy: Path) -> None:
+    """A tag in a format of a later release is an UnsupportedFeatureError."""
+    path = witness_files.tag_path("v9")
+    (copy / path).write_bytes(sealed.render(path, "tablever.tag/v2", {"name": "v9"}))
+    with pytest.raises(errors.UnsupportedFeatureError):
+        tv.verify(copy, level="log")
+
+
+def all_objects(root: Path) -> Iterator[tuple[str, str]]:
+    for kind in KINDS:
+        yield from ((kind, path) for path in objects(root, kind))
+
+
+def test_every_object_of_the_table_is_of_a_tried_kind(whole: Path) -> None:
+    """The kinds above are all there are: no file of the table is left out of the trial but the ones named here."""
+    tried = {path for _, path in all_objects(whole)}
+    left = {path.relative_to(whole).as_posix() for path in whole.rglob("*") if path.is_file()} - tried
+    assert {Path(path).parts[:2] for path in left} == {
+        ("_delta_log", "_last_checkpoint"),
+        ("_tablever", "journal"),
+        ("_tablever", "tags"),
+    }
