@@ -432,6 +432,69 @@ def test_random_histories_have_no_damage(
     assert (report.damaged, report.unrecorded) == ((), ())
 
 
+def test_changes_of_schema_are_no_damage(tmp_path: Path) -> None:
+    """Columns that come, go and change their type, another key, a restore over all that: nothing is damaged."""
+    path = tmp_path / "t"
+    table = tv.create_table(path, [{"id": 1, "a": 1}, {"id": 2, "a": None}], key="id")
+    table.append([{"id": 3, "a": 3, "b": "new"}], evolve=True)
+    table.delete(where="id = 2")
+    table.upsert([{"id": 3, "a": 4, "b": None, "c": 1.5}], evolve=True)
+    table.overwrite([{"id": 3, "a": "text"}, {"id": 4, "a": None}], replace_schema=True)
+    table.set_key(None)
+    table.append([{"id": 3, "a": "text"}])
+    table.restore(1)
+    table.append([{"id": 7, "a": 7, "b": "x"}])
+    report = table.verify(level="rows")
+    assert (report.damaged, report.unrecorded) == ((), ())
+    assert len(report.versions) == table.version().number + 1
+
+
+def test_commits_of_others_between_ours_are_no_damage(tmp_path: Path) -> None:
+    """deltalake appends to and deletes from a table of ours: what it did is unrecorded, what we did is checked."""
+    path = tmp_path / "t"
+    table = tv.create_table(path, [{"id": n, "s": "a"} for n in range(9)], deletes="copy-on-write")
+    deltalake.write_deltalake(path, pa.table({"id": [10], "s": ["theirs"]}), mode="append")
+    table.append([{"id": 11, "s": "ours"}])
+    deltalake.DeltaTable(path).delete("id = 3")
+    table.delete(where="id = 10")
+    report = tv.verify(path, level="rows")
+    assert report
+    versions = {number for found in report.unrecorded if found.kind == "version" for number in found.versions}
+    assert versions >= {1, 3}
+    assert 0 not in versions
+
+
+def test_a_commit_or_a_tag_made_meanwhile_is_no_damage(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version and its tag that appear after the log was listed are neither damage nor a log rolled back."""
+    from tablever.integrity import verification
+
+    listed = verification.list_log
+
+    def list_and_commit(storage: Any) -> Any:
+        found = listed(storage)
+        table = tv.open_table(copy)
+        table.delete(where="id = 11")
+        table.tag("meanwhile")
+        deltalake.DeltaTable(copy).create_checkpoint()
+        return found
+
+    monkeypatch.setattr(verification, "list_log", list_and_commit)
+    assert tv.verify(copy, level="rows").versions == tuple(range(HEAD + 1))
+
+
+def test_two_keys_or_a_null_in_a_key_are_found(tmp_path: Path) -> None:
+    """Another tool appends a key that is there, and one that is null: level rows names the version."""
+    path = tmp_path / "t"
+    tv.create_table(path, [{"id": 1}, {"id": 2}], key="id", deletes="copy-on-write")
+    deltalake.write_deltalake(path, pa.table({"id": [2]}), mode="append")
+    assert tv.verify(path, level="files")
+    report = verified(path, level="rows")
+    (found,) = report.damaged
+    assert (found.object, found.problem, found.versions) == ("version 1", "key", (1,))
+    assert report.keys_checked == (0, 1)
+    assert tv.verify(path, 0, level="rows")
+
+
 def test_a_newer_format_is_not_called_damage(copy: Path) -> None:
     """A tag in a format of a later release is an UnsupportedFeatureError."""
     path = witness_files.tag_path("v9")

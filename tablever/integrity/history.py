@@ -254,7 +254,7 @@ def _check_pointer(storage: Storage, listing: Listing, notes: Notes) -> None:
     except (ValueError, KeyError, TypeError):
         notes.damage(POINTER, CHECKPOINT, "unreadable", "it is not what says which checkpoint is the newest", [head])
         return
-    if number not in {each.number for each in listing.checkpoints}:
+    if number not in {each.number for each in (*listing.checkpoints, *list_log(storage).checkpoints)}:  # or just made
         detail = f"the whole checkpoint of version {number}, which '{POINTER}' names, is not there"
         lost = f"{LOG_FOLDER}/{number:020d}.checkpoint.parquet" if isinstance(number, int) else POINTER
         notes.damage(lost, CHECKPOINT, "missing", detail, [head])

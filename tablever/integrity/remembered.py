@@ -87,6 +87,8 @@ def _remembers(storage: Storage, path: str, values: Mapping[str, Any], history: 
     step = next((step for step in history.steps if step.number == number), None)
     if step is not None and step.metadata.id != values["tableId"]:
         notes.damage(path, _kind(path), "other", "it was made for another table", [number])
+    elif number > history.head and storage.exists(entry):
+        pass  # committed after the log was listed
     elif number > history.head:
         detail = f"{witness.label} remembers it, and the log ends at version {history.head}: it was rolled back"
         notes.lost(entry, ENTRY, "rolled-back", detail, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,27 @@ def test_a_damaged_tag_does_not_hide_the_log(reviews: Path, shell: Shell) -> Non
     path.write_bytes(path.read_bytes()[:-9])
     answer = shell("log", reviews)
     assert (answer.code, "second" in answer.out, "v1.json" in answer.err) == (7, True, True)
+
+
+def test_verify_from_the_shell(reviews: Path, shell: Shell) -> None:
+    """A whole table says so; damage is named with its versions, exit code 7, as text and as JSON."""
+    answer = shell("verify", reviews, "--level", "rows")
+    assert (answer.code, answer.out.partition(":")[0]) == (0, "nothing is damaged")
+    content = shell("log", reviews, "--json").json["versions"][1]["content_hash"]
+    assert shell("verify", f"{reviews}@0", "--expect", content).code == 0
+    refused = shell("verify", f"{reviews}@1", "--expect", content)
+    assert (refused.code, "expected was" in refused.err) == (7, True)
+    assert shell("verify", f"{reviews}@1", "--expect", "sha:12").code == 5
+    assert shell("verify", f"{reviews}@7").code == 3
+    path = min(reviews.glob("part-*.parquet"))
+    path.write_bytes(path.read_bytes()[:-1])
+    told = shell("verify", reviews)
+    assert (told.code, f"damaged  data file {path.name}" in told.out, "(versions 0 to 1)" in told.out) == (
+        7,
+        True,
+        True,
+    )
+    found = shell("verify", reviews, "--json")
+    assert (found.code, found.json["whole"]) == (7, False)
+    assert [(each["object"], each["versions"]) for each in found.json["damaged"]] == [(path.name, [0, 1])]
+    assert json.loads(found.err)["error"]["code"] == "corruption"
