@@ -361,6 +361,10 @@ def test_what_another_tools_vacuum_removed_is_told_apart(tmp_path: Path) -> None
     assert [found.object for found in report.vacuumed] == gone
     assert "delta-rs" in report.vacuumed[0].detail
     assert report.vacuumed[0].versions == (0,)
+    assert report.versions == tuple(range(1, tv.resolve_version(path).number + 1))
+    assert tv.verify(path, level="rows").vacuumed == report.vacuumed
+    with pytest.raises(errors.VersionVacuumedError, match="delta-rs"):
+        tv.verify(path, 0)
     for file in path.glob("part-*.parquet"):
         file.unlink()
     assert {found.problem for found in verified(path).damaged} == {"missing"}
@@ -430,6 +434,23 @@ def test_random_histories_have_no_damage(
     table.tag("v1")
     report = table.verify(level="rows")
     assert (report.damaged, report.unrecorded) == ((), ())
+
+
+GOLDEN = Path(__file__).parent / "data" / "golden"
+
+
+@pytest.mark.parametrize(
+    "path", sorted({log.parent for log in GOLDEN.rglob("_delta_log")}), ids=lambda p: p.parent.name
+)
+def test_what_spark_wrote_is_no_damage(path: Path) -> None:
+    """Tables that Delta on Spark made are not damaged; the one whose log lacks entries is."""
+    if path.parent.name in ("canonicalized-paths-special-b", "deltalog-invalid-protocol-version"):
+        with pytest.raises(errors.UnsupportedFeatureError):
+            tv.verify(path)
+        return
+    report = verified(path, level="rows")
+    assert bool(report) == (path.parent.name != "versions-not-contiguous"), report.damaged
+    assert not [found for found in report.unrecorded if "fastparquet" in found.detail]
 
 
 def test_changes_of_schema_are_no_damage(tmp_path: Path) -> None:

@@ -147,13 +147,20 @@ def _compare(path: str, needed: Needed, size: int, sha256: str, notes: Notes) ->
 
 
 def _missing(path: str, needed: Needed, history: History, notes: Notes) -> None:
-    """A file that is gone is damage, unless a vacuum by another tool came after the last version that needs it."""
+    """A file that is gone is damage, but for versions that are recorded as vacuumed.
+
+    Those of another tool record nothing: one that came after the last version that needs the file may have taken it.
+    """
+    recorded = history.vacuumed_changes if needed.kind == CHANGE_FILE else history.vacuumed
     versions = _numbers(needed.spans)
+    lost = [number for number in versions if number in recorded]
+    notes.removed(path, needed.kind, "removed by a vacuum", lost)
+    kept = [number for number in versions if number not in recorded]
     by = next((vacuum for vacuum in history.vacuums if vacuum.number > needed.last), None)
     if by is None:
-        notes.damage(path, needed.kind, "missing", "it is gone", versions)
+        notes.damage(path, needed.kind, "missing", "it is gone", kept)
     else:
-        notes.removed(path, needed.kind, f"removed by {by.tool}, version {by.number}", versions)
+        notes.removed(path, needed.kind, f"removed by {by.tool}, version {by.number}", kept)
 
 
 def _check_vector(storage: Storage, path: str, needed: NeededVector, history: History, notes: Notes) -> None:

@@ -73,12 +73,22 @@ class Vacuum:
 
 @dataclass(frozen=True)
 class History:
-    """The versions that the log can tell, ascending; the hashes of the entries that are there; others' vacuums."""
+    """The versions that the log can tell.
+
+    Attributes:
+        steps: one for each version, ascending.
+        hashes: of the entries that are there.
+        vacuums: those of other tools.
+        vacuumed: the versions whose rows a vacuum of ours has recorded as removed.
+        vacuumed_changes: those whose change rows it has.
+    """
 
     head: int
     steps: tuple[Step, ...]
     hashes: Mapping[int, str]
     vacuums: tuple[Vacuum, ...] = ()
+    vacuumed: frozenset[int] = frozenset()
+    vacuumed_changes: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,18 @@ def read_history(storage: Storage, listing: Listing, oldest: int, notes: Notes) 
         if str(entry.info.get("operation", "")).upper().startswith("VACUUM") and not entry.record
     ]
     hashes = {number: hashlib.sha256(entry.data).hexdigest() for number, entry in entries.items()}
-    return History(head, tuple(steps), hashes, tuple(vacuums))
+    ours = max((n for n, entry in entries.items() if entry.record.get("operation") == "vacuum"), default=None)
+    record = EMPTY if ours is None else entries[ours].record  # the newest counts those before it too
+    rows, changes = (_numbers(record.get(name)) for name in ("vacuumed", "vacuumedChanges"))
+    return History(head, tuple(steps), hashes, tuple(vacuums), rows, changes)
+
+
+def _numbers(spans: Any) -> frozenset[int]:
+    """The versions that pairs of the first and the last name; none where they are no such pairs."""
+    try:
+        return frozenset(number for first, last in spans or () for number in range(first, last + 1))
+    except (TypeError, ValueError):
+        return frozenset()
 
 
 def reach_of_entry(listing: Listing, number: int) -> range:
@@ -263,8 +284,10 @@ def _check_pointer(storage: Storage, listing: Listing, notes: Notes) -> None:
 def _differences(ours: replay.State, theirs: replay.State) -> list[str]:
     """What of a checkpoint is not what the entries say."""
     left, right = ({replay.identity(f): _comparable(f) for f in state.files} for state in (ours, theirs))
+    counts = ((file.physical_rows, theirs.index[key].physical_rows) for key, file in ours.index.items() if key in right)
     parts = {
         "files": left == right,
+        "numbers of rows": all(None in pair or pair[0] == pair[1] for pair in counts),
         "settings": ours.metadata == theirs.metadata,
         "protocol": ours.protocol == theirs.protocol,
         "transactions": dict(ours.transactions) == dict(theirs.transactions),
@@ -273,11 +296,10 @@ def _differences(ours: replay.State, theirs: replay.State) -> list[str]:
     return [name for name, same in parts.items() if not same]
 
 
-def _comparable(file: DataFile) -> tuple[DataFile, Any]:
-    """A file without what a checkpoint may say in another way; statistics by value."""
+def _comparable(file: DataFile) -> DataFile:
+    """A file without what a checkpoint may say in another way or leave out."""
     tags = {name: value for name, value in (file.tags or {}).items() if value is not None}
-    plain = replace(file, path="", stats=None, tags=tags, partition_values=dict(file.partition_values))
-    return plain, file.parsed_stats.get("numRecords")
+    return replace(file, path="", stats=None, tags=tags, partition_values=dict(file.partition_values))
 
 
 # -- replay

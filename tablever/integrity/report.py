@@ -102,8 +102,8 @@ class Notes:
         return any(found.object == path for found in self.damaged)
 
     def touched(self) -> frozenset[int]:
-        """The versions that damage was noted of."""
-        return frozenset(version for found in self.damaged for version in found.versions)
+        """The versions that damage was noted of, or that a vacuum took something of."""
+        return frozenset(version for found in (*self.damaged, *self.vacuumed) for version in found.versions)
 
     def _among(self, versions: Iterable[int]) -> tuple[int, ...]:
         return tuple(sorted(set(self.wanted).intersection(versions)))

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from tablever.datafiles import CHANGE_TYPE
 from tablever.decode import decode_pieces
-from tablever.delta import features
 from tablever.digests import digest_of, render_hash, row_digests, sum_of
 from tablever.errors import CorruptionError, VersionVacuumedError
 from tablever.file_digests import DIGEST_TAG
@@ -106,8 +105,6 @@ def check_keys(log: Log, history: History, numbers: Iterable[int], notes: Notes)
 def _gather(log: Log, history: History, wanted: frozenset[int], notes: Notes) -> dict[_Key, _Work]:
     """The files that versions need and that are whole, by their shape in those versions."""
     steps = [step for step in history.steps if step.number in wanted]
-    for step in steps:
-        features.check_readable(step.protocol, step.metadata)
     work: dict[_Key, _Work] = {}
     for file, _, span in lifetimes(history):
         versions = [step for step in steps if step.number in span]

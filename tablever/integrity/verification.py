@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from tablever.delta import features
 from tablever.delta.listing import Listing
-from tablever.errors import CorruptionError, InvalidInputError
+from tablever.errors import CorruptionError, InvalidInputError, VersionVacuumedError
 from tablever.integrity.files import CHANGE_FILE, DATA_FILE, Inventory, check_files, inventory
 from tablever.integrity.history import History, list_log, read_history
 from tablever.integrity.remembered import check_witnesses
@@ -69,17 +70,22 @@ def verify(
     witnesses = check_witnesses(log.storage, history, notes)
     digests: Mapping[int, Digest] = {}
     if level != "log":
+        for step in history.steps:
+            if step.number in wanted:
+                features.check_readable(step.protocol, step.metadata)
         held = inventory(log.storage, history, wanted)
         reads_rows = level == "rows" or _must_read(history, wanted, expect)
         advance = _counted(progress, held, twice=reads_rows)
         check_files(log.storage, history, held, notes, advance)
+        if ref is not None:
+            _check_kept(log, notes)
         if reads_rows:
             digests = check_rows(log, history, wanted, notes, advance)
         if level == "rows":
-            check_keys(log, history, _in_full(ref, wanted, witnesses), notes)
+            check_keys(log, history, _in_full(ref, _kept(wanted, history, notes), witnesses), notes)
     if expect is not None:
         _check_expected(history, wanted, expect, digests, notes)
-    return _told(log, _report(level, wanted, notes, time.monotonic() - started))
+    return _told(log, _report(level, _kept(wanted, history, notes), notes, time.monotonic() - started))
 
 
 def _check_arguments(ref: Ref | None, level: str, expect: str | None) -> None:
@@ -103,6 +109,24 @@ def _oldest(log: Log, listing: Listing) -> int:
     except CorruptionError:
         return 0  # nothing says that it was allowed
     return 0 if settings.get("delta.enableExpiredLogCleanup", "true").lower() == "false" else first
+
+
+def _kept(wanted: Sequence[int], history: History, notes: Notes) -> tuple[int, ...]:
+    """The versions whose rows no vacuum took."""
+    taken = {number for found in notes.vacuumed if found.kind != CHANGE_FILE for number in found.versions}
+    return tuple(number for number in wanted if number not in taken | history.vacuumed)
+
+
+def _check_kept(log: Log, notes: Notes) -> None:
+    """Raises VersionVacuumedError where the one version that is asked for was taken by a vacuum."""
+    taken = next((found for found in notes.vacuumed if found.kind != CHANGE_FILE), None)
+    if taken is not None and not notes.damaged:
+        raise VersionVacuumedError(
+            f"version {taken.versions[0]} of '{log.name}' cannot be verified: '{taken.object}' was {taken.detail}",
+            hint=f"tablever log {log.name}",
+            version=taken.versions[0],
+            file=taken.object,
+        )
 
 
 def _must_read(history: History, wanted: Sequence[int], expect: str | None) -> bool:
