@@ -370,6 +370,25 @@ def test_what_another_tools_vacuum_removed_is_told_apart(tmp_path: Path) -> None
     assert {found.problem for found in verified(path).damaged} == {"missing"}
 
 
+def test_what_a_vacuum_recorded_is_told_apart(tmp_path: Path) -> None:
+    """A file that only versions recorded as vacuumed need is listed, not damage; one that another needs is damage."""
+    table = tv.create_table(tmp_path / "t", [{"id": 1}])
+    for number in (2, 3):
+        table.overwrite([{"id": number}])
+    table.append([{"id": 4}])
+    path = Path(table.uri)
+    entry = path / "_delta_log" / f"{3:020}.json"
+    reseal(entry, (b'"operation":"append"', b'"operation":"vacuum","vacuumed":[[0,0]],"vacuumedChanges":[]'))
+    first, second = sorted(path.glob("part-*.parquet"))[:2]
+    first.unlink()
+    for level in LEVELS:
+        report = tv.verify(path, level=level)
+        assert report.versions == (1, 2, 3)
+        assert [found.object for found in report.vacuumed] == ([] if level == "log" else [first.name])
+    second.unlink()
+    assert [found.object for found in verified(path).damaged] == [second.name]
+
+
 def test_progress_counts_every_byte_once(whole: Path) -> None:
     """Progress never goes back and ends at its total."""
     told: list[tuple[int, int]] = []
