@@ -20,6 +20,7 @@ from tablever.texts import plural, safe
 if TYPE_CHECKING:
     from tablever.integrity.report import Finding, Progress, Report
 
+WORTH_A_RATE = 1_000_000  # bytes; the rate of less is that of starting
 LISTED = 20  # of what had nothing to compare with, on the screen
 
 
@@ -93,10 +94,10 @@ def _versions(numbers: tuple[int, ...]) -> str:
 
 
 def _summary(report: Report) -> str:
-    rate = report.bytes / 1e6 / report.seconds if report.seconds else 0
+    rate = f", {report.bytes / 1e6 / report.seconds:,.0f} MB/s" if report.bytes > WORTH_A_RATE else ""
     rows = f", {plural(report.rows)} decoded" if report.level == "rows" else ""
     said = "nothing is damaged" if report else f"{plural(len(report.damaged), 'finding')} of damage"
     return (
         f"{said}: {plural(len(report.versions), 'version')}, {plural(report.objects, 'object')}, "
-        f"{report.bytes / 1e6:,.1f} MB{rows} ({report.seconds:.2f} s, {rate:,.0f} MB/s)"
+        f"{report.bytes / 1e6:,.1f} MB{rows} ({report.seconds:.2f} s{rate})"
     )
