@@ -22,7 +22,8 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 DEPENDENCIES = {canonicalize_name(r.name): r for r in map(Requirement, PROJECT["dependencies"])}
-EXTRA = {canonicalize_name(r.name): r for r in map(Requirement, PROJECT["optional-dependencies"]["report"])}
+EXTRAS = {name: wanted for name, wanted in PROJECT["optional-dependencies"].items() if name != "dev"}
+EXTRA = {canonicalize_name(r.name): r for wanted in EXTRAS.values() for r in map(Requirement, wanted)}
 DEVELOPMENT = {
     canonicalize_name(r.name): r
     for r in map(Requirement, PROJECT["optional-dependencies"]["dev"])
