@@ -266,8 +266,9 @@ def version_json(version: Version) -> dict[str, Any]:
 
 
 def witness_json(witness: Witness) -> dict[str, Any]:
-    """A tag, run or pin as JSON, by the names of its attributes; times in UTC with a Z."""
-    return {field.name: to_json(getattr(witness, field.name)) for field in fields(witness)}
+    """A tag, run or pin as JSON, by the names of its attributes, and ``kind``; times in UTC with a Z."""
+    values = {field.name: to_json(getattr(witness, field.name)) for field in fields(witness)}
+    return {"kind": type(witness).__name__.lower(), **values}
 
 
 def column_texts(column: pa.Array | pa.ChunkedArray) -> pa.Array:

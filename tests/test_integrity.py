@@ -146,6 +146,7 @@ def test_a_whole_table_has_no_damage(whole: Path) -> None:
 def test_a_flipped_bit_is_found(copy: Path, kind: str) -> None:
     """One bit flipped, anywhere in an object of any kind: it is named, as that kind, with every version it touches."""
     draw = random.Random(kind)
+    seen = tv.read_version(copy, 50, where="id >= 20_000")
     tried = 0
     for path in objects(copy, kind)[:6]:
         data = (copy / path).read_bytes()
@@ -156,8 +157,8 @@ def test_a_flipped_bit_is_found(copy: Path, kind: str) -> None:
             damaged[place] ^= 1 << draw.randrange(8)
             (copy / path).write_bytes(damaged)
             found = named(verified(copy, level=KINDS[kind].level), path)
-            if kind == "checkpoint" and found is None:
-                assert tv.verify(copy, 50, level="rows")  # a bit that no reader looks at
+            if kind == "checkpoint" and found is None:  # a bit that no reader looks at
+                assert tv.read_version(copy, 50, where="id >= 20_000").equals(seen)
                 continue
             assert found is not None, (path, place)
             assert found.kind in (kind, "metrics")

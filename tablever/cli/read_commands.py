@@ -65,9 +65,12 @@ def log(table: str, limit: int | None, json_output: bool) -> None:
     except TableverError as error:  # told after what there is to show
         failure = error
     if json_output:
-        from tablever.json_values import version_json
+        from tablever.json_values import version_json, witness_json
 
-        told = [{**version_json(each), "witnesses": _told(found.get(each.number, ()))} for each in shown]
+        told = [
+            {**version_json(each), "witnesses": [witness_json(witness) for witness in found.get(each.number, ())]}
+            for each in shown
+        ]
         print_json("log", {"table": table, "versions": told})
     else:
         for line in _log_lines(shown, found, terminal_width()):
@@ -76,12 +79,6 @@ def log(table: str, limit: int | None, json_output: bool) -> None:
             click.echo(click.style(f"({len(shown):,} of {plural(len(versions), 'version')})", dim=True))
     if failure is not None:
         raise failure
-
-
-def _told(witnesses: Sequence[Witness]) -> list[dict[str, Any]]:
-    from tablever.json_values import witness_json
-
-    return [{"kind": type(each).__name__.lower(), **witness_json(each)} for each in witnesses]
 
 
 def _log_lines(versions: list[Version], found: Mapping[int, Sequence[Witness]], columns: int | None) -> list[str]:

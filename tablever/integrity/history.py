@@ -284,16 +284,23 @@ def _check_pointer(storage: Storage, listing: Listing, notes: Notes) -> None:
 def _differences(ours: replay.State, theirs: replay.State) -> list[str]:
     """What of a checkpoint is not what the entries say."""
     left, right = ({replay.identity(f): _comparable(f) for f in state.files} for state in (ours, theirs))
-    counts = ((file.physical_rows, theirs.index[key].physical_rows) for key, file in ours.index.items() if key in right)
+    pairs = [(file, theirs.index[key]) for key, file in ours.index.items() if key in right]
     parts = {
         "files": left == right,
-        "numbers of rows": all(None in pair or pair[0] == pair[1] for pair in counts),
+        "statistics": all(a.stats == b.stats or _agree(a.parsed_stats, b.parsed_stats) for a, b in pairs),
         "settings": ours.metadata == theirs.metadata,
         "protocol": ours.protocol == theirs.protocol,
         "transactions": dict(ours.transactions) == dict(theirs.transactions),
         "domains": dict(ours.domains) == dict(theirs.domains),
     }
     return [name for name, same in parts.items() if not same]
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether statistics say the same as far as both say something: a checkpoint may leave out any of them."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return all(_agree(value, other[name]) for name, value in one.items() if name in other)
+    return one is None or other is None or one == other
 
 
 def _comparable(file: DataFile) -> DataFile:
