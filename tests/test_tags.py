@@ -16,6 +16,7 @@ import tablever as tv
 from tablever import errors, sealed, witness_files
 from tablever.refs import Relative, TagName, check_tag_name, parse_ref
 from tablever.witnesses import witnessed
+from tests.test_crash import Killed, Machine, watched
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -51,6 +52,38 @@ def test_one_of_eight_processes_makes_a_name(table: tv.Table) -> None:
     assert len(winners) == 1
     (found,) = table.tags()
     assert (found.author, found.version) == (str(winners[0]), winners[0] % 3)
+
+
+@pytest.mark.parametrize("power", ["kept", "lost"])
+def test_a_maker_that_dies_leaves_a_tag_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, power: str) -> None:
+    """Whichever call it dies in, with the power lost too: the tag is there or can be made, and nothing is damaged."""
+    pristine, path = tmp_path / "pristine", tmp_path / "t"
+    tv.create_table(pristine, [{"id": 0}])
+    tv.tag(pristine, "v0")
+    for die_at in range(1, 100):
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(pristine, path)
+        before, machine = set(path.rglob("*")), Machine(path, die_at)
+        try:
+            with watched(machine, monkeypatch):
+                tv.tag(path, "v1.0")
+            done = True
+        except Killed:
+            done = False
+        if power == "lost":
+            machine.lose_power(before)
+        assert not tv.verify(path, level="log").damaged
+        names = [tag.name for tag in tv.list_tags(path)]
+        assert names in ([["v0", "v1.0"]] if done else [["v0"], ["v0", "v1.0"]])
+        if "v1.0" not in names:
+            tv.tag(path, "v1.0")
+        assert tv.resolve_version(path, "v1.0").number == 0
+        tv.tag(path, "v2.0")
+        assert not tv.verify(path, level="log").damaged
+        if done:
+            assert die_at > 5
+            return
+    pytest.fail("the tag was never made")
 
 
 def test_a_tag_is_a_ref_wherever_one_is_taken(table: tv.Table) -> None:
