@@ -238,6 +238,20 @@ FIGURES = {
         "no slower than DuckDB's full join",
         at_most(1),
     ),
+    "history": Figure(
+        "row_history of one key over 1,000 commits of 10 rows",
+        Contender("row_history", "tens"),
+        Contender("changes_of_row", "tens"),
+        "under 100 ms",
+        lambda ours, _: ours.median < 100,
+    ),
+    "history-thousands": Figure(
+        "row_history of one key over 1,000 commits of 1,000 rows",
+        Contender("row_history", "thousands"),
+        Contender("changes_of_row", "thousands"),
+        "under 100 ms",
+        lambda ours, _: ours.median < 100,
+    ),
     "diff-statistics": Figure(
         "statistics of every column on both sides of the diff",
         Contender("statistics", "changed"),

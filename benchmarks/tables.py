@@ -19,6 +19,7 @@ from benchmarks import data
 APPENDED = 1_000  # rows of one append
 LARGE = 4  # times the rows
 COMMITS = 10
+HISTORY_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ def build(root: Path, size: Size, needed: Collection[str]) -> None:
     The last commit of ``changed`` corrects ``size.changed`` scattered reviews of ours, that of ``large`` as many of
     four times the rows, and the last ten of ``commits`` as many each. ``rewritten`` holds what ``changed`` does, both
     versions written whole by deltalake, the second in the same order; in ``shuffled``, in another.
+
+    ``tens`` and ``thousands`` hold at most 100,000 reviews and half of ``size.many`` commits that correct ten, or a
+    thousand, of them.
 
     ``-small`` is what a measured process warms up on.
     """
@@ -96,6 +100,15 @@ def _commits(path: Path, size: Size) -> None:
         tv.upsert(str(path), data.corrected(size.rows, size.changed, seed=seed))
 
 
+def _histories(path: Path, size: Size, changed: int) -> None:
+    rows = min(size.rows, HISTORY_ROWS)
+    table = tv.create_table(str(path), data.reviews(rows), key="id")
+    for seed in range(1, min(size.many // 2, size.rows // 100) + 1):
+        new = data.corrected(rows, min(changed, rows // 2), seed=seed)
+        texts = pa.array([f"correction {seed}"] * new.num_rows)
+        tv.upsert(table, new.set_column(new.column_names.index("text"), "text", texts))
+
+
 def _rewritten(path: Path, size: Size, reorder: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> None:
     _peer(path, size)
     tv.set_key(str(path), "id")
@@ -111,6 +124,8 @@ _KINDS: dict[str, Callable[[Path, Size], None]] = {
     "large": _large,
     "commits": _commits,
     "rewritten": _rewritten,
+    "tens": partial(_histories, changed=10),
+    "thousands": partial(_histories, changed=1_000),
     "shuffled": partial(_rewritten, reorder=data.shuffled),
 }
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 import tablever as tv
 from benchmarks import data
-from benchmarks.tables import APPENDED, COMMITS, Size, files_of, forget
+from benchmarks.tables import APPENDED, COMMITS, HISTORY_ROWS, Size, files_of, forget
 
 Call = Callable[[], object]
 Task = Callable[[Path, Size], Sequence[Call]]
@@ -152,6 +152,25 @@ def _counts(found: tv.Diff) -> pa.Table:
     return pa.table({name: [part.num_rows] for name, part in rows.items()})
 
 
+def row_history(table: Path, size: Size) -> Sequence[Call]:
+    """tv.row_history of one key."""
+    key = corrected_key(size)
+    return [lambda: pa.table({"versions": [event.version for event in tv.row_history(str(table), key)]})]
+
+
+def changes_of_row(table: Path, size: Size) -> Sequence[Call]:
+    """The change rows of every commit, and those of the key among them."""
+    key = corrected_key(size)
+    feed = f"table_changes('t', 0, 'latest') WHERE id = {key} AND _change_type NOT LIKE '%_preimage'"
+    query = f"SELECT _commit_version AS versions FROM {feed} ORDER BY ALL"
+    return [lambda: tv.query(query, tables={"t": str(table)})]
+
+
+def corrected_key(size: Size) -> int:
+    """The key of a review that the first commit corrected."""
+    return int(data.corrected(min(size.rows, HISTORY_ROWS), 10, seed=1)["id"][0].as_py())
+
+
 DIFF_SQL = """
 SELECT count(*) FILTER (a.id IS NULL) AS added, count(*) FILTER (b.id IS NULL) AS removed,
     count(*) FILTER (a.id IS NOT NULL AND b.id IS NOT NULL) AS updated
@@ -235,7 +254,7 @@ TASKS: dict[str, Task] = {
     for task in (
         upsert, merge, delete, delete_where, peer_delete, append, peer_append, read, peer_read, read_column,
         peer_read_column, aggregate, peer_aggregate, open_middle, peer_open_middle, diff, diff_commits, diff_cold,
-        read_cold, duckdb_diff, polars_diff, statistics, duckdb_statistics,
         hash_rows, polars_hash_rows, hash_files, hash_bytes,
+        read_cold, duckdb_diff, polars_diff, row_history, changes_of_row, statistics, duckdb_statistics,
     )
 }  # fmt: skip

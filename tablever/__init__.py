@@ -4,8 +4,9 @@ From the edges inwards; imports run down this list only:
 
     cli, demo                       the shell, and a tour on real data
     table                           Table, create_table, open_table
-    sql, session, results           query, connect: AT (VERSION => …), table_versions, table_changes
+    sql, session, results           query, connect: AT (VERSION => …), table_versions, table_changes, table_history
     needed, catalog, statements     which files, tables and pieces of text a statement is about
+    history                         a row's life: its events, who wrote it last, every lifetime
     diff                            what changed between two versions; patches, audits
     report                          a diff as text, JSON, Markdown, HTML; opens nothing
     drift                           how far a column's values moved; chance
@@ -69,6 +70,9 @@ if TYPE_CHECKING:
     from tablever.diff.value import diff_versions as diff_versions
     from tablever.diff.value import version_changes as version_changes
     from tablever.findings import Plan as Plan
+    from tablever.history.authors import blame as blame
+    from tablever.history.events import RowEvent as RowEvent
+    from tablever.history.events import row_history as row_history
     from tablever.integrity.report import Report as Report
     from tablever.integrity.verification import verify as verify
     from tablever.model import Pin as Pin
@@ -113,6 +117,7 @@ _HOMES = {
     "Pin": "model",
     "Report": "integrity.report",
     "Plan": "findings",
+    "RowEvent": "history.events",
     "Run": "model",
     "Table": "table",
     "Tag": "model",
@@ -121,6 +126,7 @@ _HOMES = {
     "append": "write",
     "apply_patch": "diff.patches",
     "audit": "diff.audits",
+    "blame": "history.authors",
     "connect": "sql",
     "content_hash": "contents",
     "content_hash_of": "contents",
@@ -143,6 +149,7 @@ _HOMES = {
     "resolve_version": "versions",
     "restore": "undo",
     "revert": "undo",
+    "row_history": "history.events",
     "runs_of": "runs",
     "scan_version": "read",
     "set_key": "settings",

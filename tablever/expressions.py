@@ -66,6 +66,7 @@ _HARMLESS_FUNCTIONS = frozenset(
         "table_cells",
         "table_changes",
         "table_diff",
+        "table_history",
         "table_versions",
         "unnest",
     }

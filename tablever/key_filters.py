@@ -23,6 +23,8 @@ BITS_PER_KEY = 12
 MIN_BYTES = 16  # in fewer, the probes of a key fall together
 PROBES = 8
 
+_MASK = 2**64 - 1
+
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -66,6 +68,23 @@ def may_hold(keys: KeyFilter, digests: pl.Series) -> Flags:
     flags = np.unpackbits(np.frombuffer(keys.bits, np.uint8), bitorder="little").astype(np.bool_)
     held: Flags = flags[_places(digests, len(flags))].all(axis=0)
     return held
+
+
+def holds_any(keys: KeyFilter, words: Sequence[tuple[int, int]]) -> bool:
+    """As ``may_hold``, for few digests, given as low and high word: whether the filter may hold any of them.
+
+    A thousand filters are asked about one key in a few milliseconds: most say no at the first bit.
+    """
+    size = len(keys.bits) * 8
+    for low, high in words:
+        step = high | 1
+        for i in range(PROBES):
+            place = ((low + i * step) & _MASK) % size
+            if not keys.bits[place >> 3] >> (place & 7) & 1:
+                break
+        else:
+            return True
+    return False
 
 
 def _places(digests: pl.Series, size: int) -> np.ndarray[Any, np.dtype[np.int64]]:

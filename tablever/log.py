@@ -11,7 +11,7 @@ import hashlib
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -152,6 +152,18 @@ class Log:
         data = self._files.entry(number)
         name = entry_name(number)
         return Entry(number, data, tuple(build_actions(decode_entry(data, name=name), name=name)))
+
+    def entry_bytes(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+        """The log entries ``first`` to ``last``, both included, as they lie on the disk, each with its number.
+
+        Raises VersionVacuumedError, CorruptionError where one is gone.
+        """
+        return ((number, self._files.entry(number)) for number in range(first, last + 1))
+
+    def oldest_number(self) -> int:
+        """The oldest version that the log still builds. Raises TableNotFoundError."""
+        newest = self.head_number()
+        return min(self._files.relist().first_readable or 0, newest)
 
     def version(self, number: int) -> Version:
         """What the log says of one version; its rows from its snapshot where the entry does not say them.

@@ -406,6 +406,10 @@ def _rows_of(function: str, log: Log, numbers: Sequence[int], what: str) -> pa.T
     """The rows of one of our table functions: small ones whole, changes as a stream."""
     if function == "table_versions":
         return versions_table(log.versions())
+    if function == "table_history":
+        from tablever.history.lives import lifetimes
+
+        return lifetimes(log)
     a, b = numbers
     if function != "table_changes":
         from tablever.diff.value import diff_versions

@@ -21,7 +21,8 @@ def query(sql: str, *, root: str | os.PathLike[str] = ".", tables: Mapping[str, 
         sql: DuckDB's SQL, one or several statements. Every table below ``root`` is a relation, nested ones as
             ``"a/b"`` or ``a.b``; ``t AT (VERSION => ref)`` and ``t AT (TIMESTAMP => …)`` read a version of it.
             ``table_versions('t')`` is the log, ``table_changes('t', a, b)`` the change rows of commits a to b,
-            ``table_diff('t', a, b)`` what differs between two versions, ``table_cells('t', a, b)`` cell by cell.
+            ``table_diff('t', a, b)`` what differs between two versions, ``table_cells('t', a, b)`` cell by cell,
+            ``table_history('t')`` every lifetime of every row.
         root: the folder that holds the tables.
         tables: tables by the names that the SQL gives them.
 

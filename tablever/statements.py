@@ -17,6 +17,7 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {  # our table functions, and what th
     "table_changes": ("table", "first", "last"),
     "table_diff": ("table", "a", "b"),
     "table_cells": ("table", "a", "b"),
+    "table_history": ("table",),
 }
 _NOWHERE = 2**64 - 1
 _JOINS = frozenset({"INNER", "LEFT", "RIGHT", "OUTER", "FULL"})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tablever.diff.sides import ScopeOptions, Tolerance
     from tablever.diff.value import Diff
     from tablever.findings import Plan
+    from tablever.history.events import RowEvent
     from tablever.integrity.report import Level, Progress, Report
 
 
@@ -263,6 +264,18 @@ class Table:
         from tablever.diff import value
 
         return value.version_changes(self, ref)
+
+    def history(self, key: Any) -> list[RowEvent]:
+        """See ``tablever.row_history``."""
+        from tablever.history import events
+
+        return events.row_history(self, key)
+
+    def blame(self, ref: Ref = "latest", *, keys: Rows | None = None, cells: bool = False) -> pa.Table:
+        """See ``tablever.blame``."""
+        from tablever.history import authors
+
+        return authors.blame(self, ref, keys=keys, cells=cells)
 
     def audit(self) -> Audit:
         """See ``tablever.audit``."""

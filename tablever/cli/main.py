@@ -17,7 +17,14 @@ import click
 
 import tablever as tv
 from tablever import errors
-from tablever.cli import diff_commands, read_commands, verify_command, witness_commands, write_commands
+from tablever.cli import (
+    diff_commands,
+    history_commands,
+    read_commands,
+    verify_command,
+    witness_commands,
+    write_commands,
+)
 from tablever.cli.common import InterruptedWriteError, example, was_interrupted
 from tablever.cli.hints import in_shell
 from tablever.cli.output import print_error, print_failure, print_failure_json
@@ -92,6 +99,8 @@ for command in (
     read_commands.log,
     diff_commands.show,
     diff_commands.diff,
+    history_commands.history,
+    history_commands.blame,
     read_commands.schema,
     read_commands.hash_,
     read_commands.read,

@@ -225,13 +225,13 @@ def read(
     first = next(batches, None)
     if first is None:
         empty = tv.read_version(uri, version.number, columns=names, where=where)
-        _print_rows(empty.schema, iter(()), 0, output, form, limit, json_output)
+        print_rows(empty.schema, iter(()), 0, output, form, limit, json_output)
     else:
         total = version.rows if where is None else None
-        _print_rows(first.schema, chain([first], batches), total, output, form, limit, json_output)
+        print_rows(first.schema, chain([first], batches), total, output, form, limit, json_output)
 
 
-def _print_rows(
+def print_rows(
     schema: pa.Schema,
     batches: Iterator[pa.RecordBatch],
     total: int | None,
@@ -240,6 +240,7 @@ def _print_rows(
     limit: int | None,
     json_output: bool,
 ) -> None:
+    """Rows to where ``output_options`` say, as what they say; ``total`` is their number, None where it is not known."""
     from tablever.cli.rows_out import SCREEN_ROWS, first_rows, print_table, write_rows
 
     if json_output and form not in (None, "jsonl"):
@@ -285,7 +286,8 @@ def sql(
 
     A table's name is its folder's. reviews AT (VERSION => 3) is a version of it; table_versions('reviews') its log;
     table_changes('reviews', 3, 5) the rows that versions 3 to 5 changed; table_diff('reviews', 2, 5) what is
-    different in version 5 from version 2, table_cells('reviews', 2, 5) cell by cell.
+    different in version 5 from version 2, table_cells('reviews', 2, 5) cell by cell; table_history('reviews') every
+    row that there ever was, with the versions that brought and ended it.
     """
     named = {name: tv.open_table(uri) for name, uri in common.split_pairs(tables, "--table").items()} or None
     from tablever.cli.interruptible import run_interruptibly
@@ -303,7 +305,7 @@ def sql(
             result = session.sql(text)
             reader = result.to_arrow_reader()
             if gives_rows(text, result.columns):
-                _print_rows(reader.schema, iter(reader), None, output, form, limit, json_output)
+                print_rows(reader.schema, iter(reader), None, output, form, limit, json_output)
             else:
                 reader.read_all()
 

@@ -1,0 +1,34 @@
+"""How the log is asked about rows: the steps, what to do where files are gone, and what the commits say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from tablever.errors import VersionVacuumedError
+from tablever.history.probe import Probe
+from tablever.history.steps import Journal, Step, plan_steps, without_lost
+from tablever.history.view import View
+from tablever.log import Log
+from tablever.model import Version
+
+FEW_VERSIONS = 64  # up to so many versions are looked up one by one
+
+T = TypeVar("T")
+
+
+def read_told(log: Log, journal: Journal, view: View, probe: Probe | None, read: Callable[[Sequence[Step]], T]) -> T:
+    """What is read from the steps; where files are gone, from the versions that can still be read."""
+    steps = plan_steps(log, journal, view, probe)
+    try:
+        return read(steps)
+    except VersionVacuumedError:
+        return read(without_lost(log, journal, view, probe, steps))
+
+
+def find_versions(log: Log, numbers: set[int]) -> dict[int, Version]:
+    """What the log says of some versions."""
+    if len(numbers) <= FEW_VERSIONS:
+        return {number: log.version(number) for number in numbers}
+    every = {version.number: version for version in log.versions()}
+    return {number: every.get(number) or log.version(number) for number in numbers}

@@ -1,0 +1,242 @@
+"""What must be read for a row's life: the commits that changed rows, and for each the files that say how.
+
+A step leads from one version to a later one. Nearly every step is one commit, whose change rows lie in files of their
+own, or are what its files say: rows of files that went, rows of files that came. Where that cannot be read any more, or
+where new settings made other rows of old files, the two versions on either side are compared instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+
+from tablever.delta.actions import Action, Add, Remove, build_actions, decode_entry
+from tablever.delta.commits import own_counts, own_record
+from tablever.delta.listing import entry_name
+from tablever.delta.replay import Identity, identity
+from tablever.diff.planner import Piece, never, thin
+from tablever.errors import VersionVacuumedError
+from tablever.history.probe import Probe
+from tablever.history.view import View
+from tablever.key_filters import KeyFilter
+from tablever.layout import table_schema
+from tablever.log import Log
+from tablever.model import ChangeFile, DataFile, Metadata, Snapshot
+from tablever.scan import locate
+
+
+@dataclass(frozen=True)
+class Step:
+    """What made a version of one before it.
+
+    Attributes:
+        version: the version that it made.
+        earliest: the first version in which it may have been made; the same, but where versions in between are lost.
+        before, after: the settings by which files that went, and all others, are read.
+        changes: files of change rows; where there are any, they say all of it.
+        removed, added: rows of files that went and came.
+    """
+
+    version: int
+    earliest: int
+    before: Metadata
+    after: Metadata
+    changes: tuple[ChangeFile, ...] = ()
+    removed: tuple[Piece, ...] = ()
+    added: tuple[Piece, ...] = ()
+
+    @property
+    def only_adds(self) -> bool:
+        """Whether all it can have done is to bring rows in."""
+        return not self.changes and not self.removed
+
+    def __bool__(self) -> bool:
+        return bool(self.changes or self.removed or self.added)
+
+    def paths(self) -> Iterator[str]:
+        """The files that it needs."""
+        yield from (file.path for file in self.changes)
+        yield from (piece.file.path for piece in (*self.removed, *self.added))
+
+
+@dataclass(frozen=True)
+class Told:
+    """A commit that may tell something: its actions, and the settings before and after it."""
+
+    number: int
+    before: Metadata
+    after: Metadata
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The log between two versions, both included, as far as it matters.
+
+    Attributes:
+        settings: the number and the settings of each version that changed them, that of the first one included.
+        commits: those after the first version that may have changed a row looked for; oldest first.
+    """
+
+    first: Snapshot
+    last: Snapshot
+    settings: tuple[tuple[int, Metadata], ...]
+    commits: tuple[Told, ...]
+
+
+def read_journal(log: Log, last: int, probe: Probe | None) -> Journal:
+    """Read the log up to a version, from the first that can be built.
+
+    Args:
+        probe: what is looked for; commits of ours that record that they did not change it are passed over.
+
+    Raises:
+        VersionNotFoundError, VersionVacuumedError, CorruptionError: the log cannot be read.
+    """
+    first = log.snapshot(min(log.oldest_number(), last))
+    metadata = first.metadata
+    settings, commits = [(first.version, metadata)], []
+    for number, data in log.entry_bytes(first.version + 1, last):
+        if b'"metaData"' not in data and _can_pass(data, metadata, probe):
+            continue
+        name = entry_name(number)
+        actions = tuple(build_actions(decode_entry(data, name=name), name=name))
+        before = metadata
+        metadata = next((action for action in actions if isinstance(action, Metadata)), metadata)
+        if metadata is not before:
+            settings.append((number, metadata))
+        commits.append(Told(number, before, metadata, actions))
+    return Journal(first, log.snapshot(last), tuple(settings), tuple(commits))
+
+
+def _can_pass(data: bytes, metadata: Metadata, probe: Probe | None) -> bool:
+    """Whether an entry is ours, and says in its first line that it holds nothing that is looked for."""
+    line, end, _ = data.partition(b"\n")
+    if not end or not line.startswith(b'{"commitInfo":{'):
+        return False
+    try:
+        info = json.loads(line)["commitInfo"]
+    except ValueError:  # an object over several lines, or damage: the whole entry will say which
+        return False
+    record = own_record(info)
+    if record is None:
+        return False
+    counts = own_counts(record)
+    if counts.added == 0 and counts.removed == 0:
+        return True
+    keys = record.get("keys")
+    return probe is not None and keys is not None and not probe.may_have_met(metadata, KeyFilter.from_json(keys))
+
+
+def plan_steps(log: Log, journal: Journal, view: View, probe: Probe | None) -> list[Step]:
+    """The steps from nothing to the last version, oldest first: the first brings in the first version's rows."""
+    return list(_Planner(log, journal, view, probe).steps())
+
+
+def without_lost(log: Log, journal: Journal, view: View, probe: Probe | None, steps: Sequence[Step]) -> list[Step]:
+    """The steps where files of some are gone: versions between two that can be read become one step.
+
+    Raises:
+        VersionVacuumedError: the last version cannot be read.
+    """
+    return _Planner(log, journal, view, probe).mended(steps)
+
+
+class _Planner:
+    def __init__(self, log: Log, journal: Journal, view: View, probe: Probe | None) -> None:
+        self.log, self.journal, self.view, self.probe = log, journal, view, probe
+        self.known: dict[Identity, DataFile] = {identity(file): file for file in journal.first.files}
+
+    def steps(self) -> Iterator[Step]:
+        first = self.journal.first
+        if step := self._begin(first):
+            yield step
+        earlier = set(table_schema(first.metadata).names)
+        for commit in self.journal.commits:
+            torn = commit.before is not commit.after and self.view.torn(commit.before, commit.after, earlier)
+            earlier.update(table_schema(commit.after).names)
+            step = self._compared(commit.number - 1, commit.number) if torn else self._told(commit)
+            self.known.update((identity(a.file), a.file) for a in commit.actions if isinstance(a, Add))
+            if step:
+                yield step
+
+    def _begin(self, snapshot: Snapshot) -> Step:
+        added = tuple(map(Piece, self._pruned(snapshot, snapshot.files)))
+        return Step(snapshot.version, 0, snapshot.metadata, snapshot.metadata, added=added)
+
+    def _told(self, commit: Told) -> Step:
+        step = Step(commit.number, commit.number, commit.before, commit.after)
+        changes = tuple(action for action in commit.actions if isinstance(action, ChangeFile))
+        if changes:
+            return replace(step, changes=changes)
+        moves = [a for a in commit.actions if isinstance(a, Add | Remove) and a.data_change]
+        gone = self._gone(commit, [move for move in moves if isinstance(move, Remove)])
+        came = [move.file for move in moves if isinstance(move, Add)]
+        old = replace(self.journal.first, metadata=commit.before)
+        new = replace(self.journal.first, metadata=commit.after)
+        removed, added = thin(self.log, self._pruned(old, gone), self._pruned(new, came))
+        return replace(step, removed=removed, added=added)
+
+    def _gone(self, commit: Told, moves: Sequence[Remove]) -> list[DataFile]:
+        """The files that a commit removed, as they came, with their statistics where those are at hand."""
+        found = [self.known.get(identity(move.file), move.file) for move in moves]
+        if all(file.size and (file.partition_values or not commit.before.partition_columns) for file in found):
+            return found
+        there = {identity(file): file for file in self.log.snapshot(commit.number - 1).files}
+        return [there[name] for name in (identity(move.file) for move in moves) if name in there]
+
+    def _compared(self, a: int, b: int) -> Step:
+        before, after = self.log.snapshot(a), self.log.snapshot(b)
+        between = [settings for number, settings in self.journal.settings if a < number <= b]
+        earlier = {
+            name for number, settings in self.journal.settings if number <= b for name in table_schema(settings).names
+        }
+        torn = bool(between) and self.view.torn(before.metadata, after.metadata, earlier)
+        theirs, ours = ({} if torn else {identity(f): f for f in s.files} for s in (before, after))
+        removed, added = thin(
+            self.log,
+            self._pruned(before, [file for file in before.files if identity(file) not in ours]),
+            self._pruned(after, [file for file in after.files if identity(file) not in theirs]),
+            (lambda _: True) if torn else never,
+        )
+        return Step(b, a + 1, before.metadata, after.metadata, removed=removed, added=added)
+
+    def _pruned(self, snapshot: Snapshot, files: Sequence[DataFile]) -> Sequence[DataFile]:
+        return files if self.probe is None or not files else self.probe.prune(snapshot, files)
+
+    # -- what is lost
+
+    def mended(self, steps: Sequence[Step]) -> list[Step]:
+        there = lru_cache(maxsize=None)(lambda path: self.log.storage.exists(_relative(self.log, path)))
+
+        @cache
+        def readable(number: int) -> bool:
+            try:
+                return all(there(file.path) for file in self.log.snapshot(number).files)
+            except VersionVacuumedError:
+                return False
+
+        first, last = self.journal.first.version, self.journal.last.version
+        kept: list[Step] = []
+        covered = -1
+        for step in steps:
+            if step.version <= covered:
+                continue
+            if all(map(there, step.paths())):
+                kept.append(step)
+                continue
+            above = next((n for n in range(step.version, last + 1) if readable(n)), None)
+            if above is None:
+                return list(steps)  # reading will say which file is gone
+            below = next((n for n in range(step.version - 1, first - 1, -1) if readable(n)), None)
+            kept = [] if below is None else [each for each in kept if each.version <= below]
+            bridge = self._begin(self.log.snapshot(above)) if below is None else self._compared(below, above)
+            kept += [bridge] if bridge else []
+            covered = above
+        return kept
+
+
+def _relative(log: Log, path: str) -> str:
+    return locate(log.storage, path)[len(str(log.storage.root)) + 1 :]

@@ -1,0 +1,286 @@
+"""A row's life: lifetimes give every version back, events and last writers are those of a naive replay."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import invariant, precondition, rule
+
+import tablever as tv
+from tablever import errors
+from tests.model import Column, Commit, Counts, State, canonical
+from tests.replaying import Change, Replay, changes, lives, replay
+from tests.test_foreign import MADE, arrow, states
+from tests.test_state_machine import EXAMPLES, STEPS, Store
+
+
+def check_lifetimes(path: Path, found_states: Sequence[State], readable: Sequence[int] | None = None) -> None:
+    """Lifetimes are the replay's, and those that a version falls in are exactly its rows."""
+    past = replay(found_states)
+    found = tv.query("SELECT * FROM table_history('t')", tables={"t": path})
+    assert found.column_names == [c.name for c in past.columns] + ["_added_version", "_removed_version"]
+    rows = found.to_pylist()
+    for number in range(len(found_states)) if readable is None else readable:
+        here = [row for row in rows if row["_added_version"] <= number < (row["_removed_version"] or 10**9)]
+        assert Counter(map(past.cells, here)) == past.at(number), f"the lifetimes around version {number}"
+    if readable is None:
+        spans = Counter((past.cells(row), row["_added_version"], row["_removed_version"]) for row in rows)
+        assert spans == lives(past)
+
+
+def event_of(past: Replay, event: tv.RowEvent) -> Change:
+    kinds = {column.name: column.type for column in past.columns}
+    cells = tuple(
+        (name, canonical(old, kinds[name]), canonical(new, kinds[name])) for name, (old, new) in event.cells.items()
+    )
+    return Change(event.version, event.change, past.cells(event.row), cells, event.rows)
+
+
+def check_events(path: Path, found_states: Sequence[State], names: int = 12) -> None:
+    """The history of each row there ever was is that of the replay."""
+    past = replay(found_states, gone=bool(found_states[-1].key))
+    expected: dict[Any, list[Change]] = {}
+    for name, change in changes(past):
+        expected.setdefault(name, []).append(change)
+    samples = {past.name(row): row for rows in past.versions for row in rows}
+    columns = past.key or [column.name for column in past.columns]
+    for name in list(samples)[:names]:
+        if past.key and None in name:
+            continue
+        given = {column: samples[name][column] for column in columns}
+        found = [event_of(past, event) for event in tv.row_history(path, given)]
+        assert Counter(found) == Counter(expected[name]), f"the life of {given}"
+        assert found == sorted(found, key=lambda change: change.version)
+
+
+def check_blame(path: Path, found_states: Sequence[State], number: int) -> None:
+    """Last writers are those of the replay, for all rows, and for keys, the deleted ones included."""
+    past = replay(found_states[: number + 1])
+    last: dict[Any, Change] = {}
+    setting: dict[Any, dict[str, int]] = {}
+    for name, change in changes(past):
+        last[name] = change
+        if change.change == "insert":
+            setting[name] = dict.fromkeys((column.name for column in past.columns), change.version)
+        elif change.change == "update":
+            setting[name] |= {cell[0]: change.version for cell in change.cells}  # type: ignore[attr-defined]
+    spans = Counter({(cells, added): n for (cells, added, end), n in lives(past).items() if end is None})
+    rows = past.versions[number]
+    found = tv.blame(path, number, cells=bool(past.key)).to_pylist()
+    if not past.key:
+        assert Counter((past.cells(row), row["_commit_version"]) for row in found) == spans
+        return
+    held = [Counter(map(past.name, version)) for version in past.versions]
+    torn = {name for counts in held for name, count in counts.items() if count > 1}
+    whole = {past.name(row): past.cells(row) for row in rows}
+    if len(whole) < len(rows) or any(None in name for name in whole):
+        return
+    assert [past.name(row) for row in found] == list(map(past.name, tv.read_version(path, number).to_pylist()))
+
+    def check(row: dict[str, Any], name: Any) -> None:
+        if name in torn and name in whole:
+            assert spans[whole[name], row["_commit_version"]] == 1
+            assert row["_change_type"] != "delete"
+            return
+        assert (row["_change_type"], row["_commit_version"]) == (last[name].change, last[name].version)
+        for column in past.columns:
+            if column.name not in past.key:
+                expected = setting[name][column.name] if name in whole else None
+                assert row[f"_commit_version_{column.name}"] == expected, column.name
+
+    for row in found:
+        check(row, past.name(row))
+    samples = {past.name(row): row for version in past.versions for row in version}
+    names = [name for name in last if None not in name]
+    found = tv.blame(path, number, keys=[{c: samples[n][c] for c in past.key} for n in names], cells=True).to_pylist()
+    assert [past.name(row) for row in found] == names
+    for row in found:
+        check(row, past.name(row))
+
+
+class Lives(Store):
+    """The store under random operations, ours and deltalake's; what its rows' lives are, against the replay."""
+
+    @precondition(lambda self: len(self.model.versions) > 1)
+    @rule()
+    def compact_by_deltalake(self) -> None:
+        """Another tool rewrites the files: no row's life ends."""
+        foreign = DeltaTable(str(self.path))
+        foreign.optimize.compact()
+        if foreign.version() == len(self.model.versions):
+            self.model.versions.append(Commit(self.model.head, "optimize", Counts(0, 0)))
+
+    every_version_reads_back = None  # type: ignore[assignment]  # what the others hold is held there
+    counts_add_up = None  # type: ignore[assignment]
+    change_rows_rebuild_the_version = None  # type: ignore[assignment]
+
+    @invariant()
+    def lives_are_those_of_the_replay(self) -> None:
+        found = [commit.state for commit in self.model.versions]
+        check_lifetimes(self.path, found)
+        check_events(self.path, found, names=6)
+        check_blame(self.path, found, len(found) - 1)
+        check_blame(self.path, found, len(found) // 2)
+
+
+def machine(*, keyed: bool, partitioned: bool) -> Any:
+    """The test for one kind of table."""
+    kind: Any = type("Lives", (Lives,), {"keyed": keyed, "partitioned": partitioned})
+    case = kind.TestCase
+    case.settings = settings(
+        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    return case
+
+
+TestKeyed = machine(keyed=True, partitioned=False)
+TestKeyless = machine(keyed=False, partitioned=False)
+TestKeyedPartitioned = machine(keyed=True, partitioned=True)
+TestKeylessPartitioned = machine(keyed=False, partitioned=True)
+
+
+def states_of(path: Path) -> list[State]:
+    """Each version of a table of nobody's model, as deltalake reads it."""
+    found = []
+    for number, rows in states(path).items():
+        schema = tv.read_version(path, number).schema
+        key = tv.open_table(path).log.snapshot(number).metadata.key
+        found.append(State(tuple(Column(field.name, field.type) for field in schema), key, tuple(rows)))
+    return found
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_foreign_tables(tmp_path: Path, kind: str) -> None:
+    """Tables that deltalake made, with a change feed or without: the replay's lives, keyed or not, compacted or not."""
+    path = tmp_path / "t"
+    MADE[kind](path)
+    DeltaTable(path).optimize.compact()
+    for keyed in (False, True):
+        if keyed:
+            tv.set_key(path, "id")
+            tv.upsert(path, arrow([{"id": 3, "text": "ours", "part": "x=y", "score": 1.0}]))
+            DeltaTable(path).delete("id = 3")
+        found = states_of(path)
+        check_lifetimes(path, found)
+        check_events(path, found, names=80)
+        for number in (0, 3, len(found) - 1):
+            check_blame(path, found, number)
+
+
+@pytest.fixture
+def vacuumed(tmp_path: Path) -> tuple[Path, list[State]]:
+    """Versions of which the files of the second and third are gone, but for those that others need."""
+    path = tmp_path / "t"
+    schema = pa.schema([("id", pa.int64()), ("x", pa.int64())])
+    write_deltalake(path, pa.table({"id": range(9), "x": [0] * 9}, schema=schema))
+    tv.set_key(path, "id")
+    for x in (1, 2, 3):
+        DeltaTable(path).update(predicate="id < 4", updates={"x": f"{x}"})
+        if x == 2:
+            DeltaTable(path).delete("id = 8")
+    found = states_of(path)
+    log = tv.open_table(path).log
+    needed = {file.path for n in (0, 1, 5) for file in log.snapshot(n).files}
+    lost = {file.path for n in (2, 3, 4) for file in log.snapshot(n).files} - needed
+    assert lost
+    for file in lost:
+        (path / file).unlink()
+    return path, found
+
+
+def test_a_vacuumed_gap_is_one_step(vacuumed: tuple[Path, list[State]]) -> None:
+    """Where versions between two readable ones are gone, what changed between those two is known, and since when."""
+    path, found = vacuumed
+    check_lifetimes(path, found, readable=[0, 1, 5])
+    (first, last) = tv.row_history(path, 2)
+    assert (first.version, first.change) == (0, "insert")
+    assert (last.version, last.earliest, last.change, dict(last.cells)) == (5, 2, "update", {"x": (0, 3)})
+    gone = tv.blame(path, keys=[8, 2, 5], cells=True)
+    assert gone["_change_type"].to_pylist() == ["delete", "update", "insert"]
+    assert gone["_commit_version"].to_pylist() == [5, 5, 0]
+    assert gone["_commit_version_x"].to_pylist() == [None, 5, 0]
+
+
+def test_history_begins_where_the_table_can_be_read(vacuumed: tuple[Path, list[State]]) -> None:
+    """With the first versions vacuumed, the oldest readable one brings its rows in."""
+    path, found = vacuumed
+    log = tv.open_table(path).log
+    for name in {file.path for file in log.snapshot(0).files} - {file.path for file in log.snapshot(5).files}:
+        (path / name).unlink()
+    (event,) = tv.row_history(path, 2)
+    assert (event.version, event.earliest, event.change, event.row) == (5, 0, "insert", {"id": 2, "x": 3})
+    check_lifetimes(path, found, readable=[5])
+    assert tv.blame(path, keys=[8]).num_rows == 0
+
+
+def test_a_cleaned_log(tmp_path: Path) -> None:
+    """Where the oldest entries are gone, history begins at the checkpoint that is left."""
+    path = tmp_path / "t"
+    tv.create_table(path, [{"id": 1, "x": 0}], key="id")
+    for x in (1, 2, 3, 4):
+        tv.upsert(path, [{"id": 1, "x": x}])
+    DeltaTable(path, version=2).create_checkpoint()
+    for number in (0, 1):
+        (path / "_delta_log" / f"{number:020d}.json").unlink()
+    events = tv.row_history(path, 1)
+    assert [(e.version, e.change, dict(e.cells)) for e in events] == [
+        (2, "insert", {}),
+        (3, "update", {"x": (2, 3)}),
+        (4, "update", {"x": (3, 4)}),
+    ]
+    rows = tv.query("FROM table_history('t') ORDER BY _added_version", tables={"t": path}).to_pylist()
+    assert [(row["_added_version"], row["_removed_version"]) for row in rows] == [(2, 3), (3, 4), (4, None)]
+
+
+def test_a_dropped_column_is_seen_in_the_row(tmp_path: Path) -> None:
+    """A row's history has the columns that went: their cells empty as the column goes."""
+    path = tmp_path / "t"
+    tv.create_table(path, [{"id": 1, "x": 0, "note": "a"}], key="id")
+    tv.overwrite(path, [{"id": 1, "x": 0}], replace_schema=True)
+    first, second = tv.row_history(path, 1)
+    assert first.row == {"id": 1, "x": 0, "note": "a"}
+    assert dict(second.cells) == {"note": ("a", None)}
+    spans = tv.query("FROM table_history('t')", tables={"t": path}).to_pylist()
+    assert spans == [{"id": 1, "x": 0, "_added_version": 0, "_removed_version": None}], "the head lacks it"
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "words"),
+    [
+        ("id", {"x": 1}, "the key of 't' is 'id'"),
+        ("id", (1, 2), "2 values"),
+        ("id", None, "cannot hold nulls"),
+        (["id", "x"], 1, "1 values"),
+        (None, 1, "no key"),
+        (None, {"id": 1}, "'id', 'x'"),
+    ],
+)
+def test_what_names_no_row_is_refused(tmp_path: Path, key: Any, given: Any, words: str) -> None:
+    """A key of other columns, of too few or too many values, or null, is refused with what a key here is."""
+    tv.create_table(tmp_path / "t", [{"id": 1, "x": 2}], key=key)
+    with pytest.raises(errors.InvalidKeyError, match=words):
+        tv.row_history(tmp_path / "t", given)
+    with pytest.raises(errors.InvalidKeyError, match=words):
+        tv.blame(tmp_path / "t", keys=[given])
+
+
+def test_ways_to_give_a_key(tmp_path: Path) -> None:
+    """A value, a tuple in the key's order, a mapping, or rows: the same row; a value that does not fit is an error."""
+    path = tmp_path / "t"
+    tv.create_table(path, [{"a": 1, "b": "x", "v": 0}, {"a": 1, "b": "y", "v": 0}], key=["b", "a"])
+    tv.delete(path, where="b = 'y'")
+    assert tv.row_history(path, ("y", 1)) == tv.row_history(path, {"a": 1, "b": "y"})
+    assert [event.change for event in tv.row_history(path, ["y", 1])] == ["insert", "delete"]
+    assert tv.row_history(path, ("z", 1)) == []
+    rows = pa.table({"a": [1, 1], "b": ["y", "x"]})
+    assert tv.blame(path, keys=rows)["_change_type"].to_pylist() == ["delete", "insert"]
+    assert tv.blame(path, keys=[]).num_rows == 0
+    with pytest.raises(errors.SchemaMismatchError):
+        tv.row_history(path, ("y", "one"))
