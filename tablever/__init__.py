@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from tablever.history.authors import blame as blame
     from tablever.history.events import RowEvent as RowEvent
     from tablever.history.events import row_history as row_history
+    from tablever.history.sightings import runs_that_saw as runs_that_saw
     from tablever.integrity.report import Report as Report
     from tablever.integrity.verification import verify as verify
     from tablever.model import Pin as Pin
@@ -151,6 +152,7 @@ _HOMES = {
     "revert": "undo",
     "row_history": "history.events",
     "runs_of": "runs",
+    "runs_that_saw": "history.sightings",
     "scan_version": "read",
     "set_key": "settings",
     "set_not_null": "settings",

@@ -271,6 +271,12 @@ class Table:
 
         return events.row_history(self, key)
 
+    def runs_that_saw(self, key: Any) -> list[Run]:
+        """See ``tablever.runs_that_saw``."""
+        from tablever.history import sightings
+
+        return sightings.runs_that_saw(self, key)
+
     def blame(self, ref: Ref = "latest", *, keys: Rows | None = None, cells: bool = False) -> pa.Table:
         """See ``tablever.blame``."""
         from tablever.history import authors

@@ -1,4 +1,4 @@
-"""The commands about a row's life: history, blame."""
+"""The commands about a row's life: history, blame, runs-that-saw."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tablever.cli.common import TARGET_HELP, example
 from tablever.cli.output import print_json, terminal_width
 from tablever.cli.read_commands import output_options, print_rows
 from tablever.cli.target import split_target
+from tablever.cli.witness_commands import show_runs
 from tablever.errors import InvalidKeyError
 from tablever.texts import cell, cut, safe, time_text, width
 
@@ -39,14 +40,12 @@ def history(table: str, key: tuple[str, ...], json_output: bool) -> None:
     """
     opened = tv.open_table(table)
     metadata = opened.log.head().metadata
-    groups = _keys(metadata, key)
-    if len(groups) > 1:
-        raise click.UsageError(f"one row has one history: '{key[len(groups[0])]}' begins another key")
-    events = tv.row_history(opened, groups[0])
+    one = _key(metadata, key)
+    events = tv.row_history(opened, one)
     if json_output:
         from tablever.json_values import to_json
 
-        print_json("history", {"table": table, "key": to_json(groups[0]), "events": [_event_json(e) for e in events]})
+        print_json("history", {"table": table, "key": to_json(one), "events": [_event_json(e) for e in events]})
         return
     for line in _lines(events, metadata.key, terminal_width()):
         click.echo(line)
@@ -86,6 +85,20 @@ def _lines(events: Iterable[RowEvent], key: Sequence[str], columns: int | None) 
         for name, text in cells.items():
             line = f"{INDENT}{safe(name)}{' ' * (wide - width(safe(name)))}  {text}"
             yield line if columns is None else cut(line, columns)
+
+
+@click.command(
+    "runs-that-saw",
+    short_help="List the runs that used a version with a row in it.",
+    epilog=example("tablever runs-that-saw data/reviews id=7"),
+)
+@common.table_argument
+@click.argument("key", nargs=-1, required=True, metavar="COLUMN=VALUE…")
+@common.as_json
+def runs_that_saw(table: str, key: tuple[str, ...], json_output: bool) -> None:
+    """List the runs that used a version of TABLE that held a row, named as for history. Times are UTC."""
+    opened = tv.open_table(table)
+    show_runs(table, tv.runs_that_saw(opened, _key(opened.log.head().metadata, key)), json_output)
 
 
 @click.command(
@@ -130,6 +143,14 @@ def _heading(column: str) -> str:
     if column.startswith("_commit_version_"):
         return "version of " + column.removeprefix("_commit_version_")
     return {"_change_type": "change"}.get(column, column.removeprefix("_commit_"))
+
+
+def _key(metadata: Metadata, texts: Sequence[str]) -> dict[str, Any]:
+    """``shop=12 day=2026-11-01`` as one key."""
+    groups = _keys(metadata, texts)
+    if len(groups) > 1:
+        raise click.UsageError(f"one row is asked about: '{texts[len(groups[0])]}' begins another key")
+    return groups[0]
 
 
 def _keys(metadata: Metadata, texts: Sequence[str]) -> list[dict[str, Any]]:

@@ -112,6 +112,7 @@ for command in (
     witness_commands.unlink_run,
     witness_commands.runs,
     witness_commands.versions_of,
+    history_commands.runs_that_saw,
     witness_commands.pin,
     witness_commands.unpin,
     witness_commands.pins,

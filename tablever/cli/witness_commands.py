@@ -142,8 +142,7 @@ def unlink_run(table: str, run_id: str, role: str, reason: str | None, author: s
 def runs(table: str, json_output: bool) -> None:
     """List the runs that used a version of TABLE, of every version by default, with their metrics. Times are UTC."""
     uri, ref = split_target(table)
-    found = tv.runs_of(uri, ref if uri != table else None)
-    _show("runs", uri, found, *_run_rows(found, "version", lambda run: str(run.version)), json_output)
+    show_runs(uri, tv.runs_of(uri, ref if uri != table else None), json_output)
 
 
 @click.command(
@@ -228,6 +227,11 @@ def _numbers(pairs: Sequence[str]) -> dict[str, float]:
 
 def _made(witness: Witness) -> list[str]:
     return [f"{witness.time:%Y-%m-%d %H:%M:%S}", safe(witness.author.partition(" <")[0])]
+
+
+def show_runs(table: str, found: list[Run], json_output: bool) -> None:
+    """Print runs by the version that they used."""
+    _show("runs", table, found, *_run_rows(found, "version", lambda run: str(run.version)), json_output)
 
 
 def _run_rows(found: list[Run], first: str, where: Callable[[Run], str]) -> tuple[list[str], list[list[str]]]:
