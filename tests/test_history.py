@@ -119,6 +119,7 @@ class Lives(Store):
 
     every_version_reads_back = None  # type: ignore[assignment]  # what the others hold is held there
     counts_add_up = None  # type: ignore[assignment]
+    content_hash_is_that_of_the_rows = None  # type: ignore[assignment]
     change_rows_rebuild_the_version = None  # type: ignore[assignment]
 
     @invariant()
