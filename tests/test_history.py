@@ -15,6 +15,7 @@ from hypothesis.stateful import invariant, precondition, rule
 
 import tablever as tv
 from tablever import errors
+from tablever.scan import deleted_positions
 from tests.model import Column, Commit, Counts, State, canonical
 from tests.replaying import Change, Replay, changes, lives, replay
 from tests.test_foreign import MADE, arrow, states
@@ -285,3 +286,27 @@ def test_ways_to_give_a_key(tmp_path: Path) -> None:
     assert tv.blame(path, keys=[]).num_rows == 0
     with pytest.raises(errors.SchemaMismatchError):
         tv.row_history(path, ("y", "one"))
+
+
+def test_lost_vectors(tmp_path: Path) -> None:
+    """Where deletion vectors are gone, the versions around are compared; where the version itself is, that is said."""
+    path = tmp_path / "t"
+    table = tv.create_table(path, pa.table({"id": range(20_000), "x": [0] * 20_000}), key="id")
+    entry = path / "_delta_log" / f"{0:020d}.json"
+    feed = '"delta.enableChangeDataFeed":"true"'  # without one, vectors alone say what was deleted
+    assert feed in entry.read_text()
+    entry.write_text(entry.read_text().replace(feed, feed.replace("true", "false")))
+    for part in range(1, 4):
+        tv.delete(table, where=f"id % 5 = {part} AND hash(id) % 2 = 0 AND id > 5")
+    vectors = sorted((path / "_dv").iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    assert len(vectors) == 3
+    for file in vectors[:2]:
+        file.unlink()
+    deleted_positions.cache_clear()
+    table = tv.open_table(path)
+    gone = next(n for n in range(6, 20_000) if n % 5 == 1 and not table.read(where=f"id = {n}").num_rows)
+    assert [(e.version, e.earliest, e.change) for e in table.history(gone)] == [(0, 0, "insert"), (3, 1, "delete")]
+    vectors[2].unlink()
+    deleted_positions.cache_clear()
+    with pytest.raises(errors.VersionVacuumedError, match="versions 1 to 3"):
+        tv.open_table(path).history(gone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from tablever.errors import VersionVacuumedError
@@ -20,10 +21,10 @@ T = TypeVar("T")
 def read_told(log: Log, journal: Journal, view: View, probe: Probe | None, read: Callable[[Sequence[Step]], T]) -> T:
     """What is read from the steps; where files are gone, from the versions that can still be read."""
     steps = plan_steps(log, journal, view, probe)
-    try:
-        return read(steps)
-    except VersionVacuumedError:
-        return read(without_lost(log, journal, view, probe, steps))
+    if not any(step.lost for step in steps):
+        with suppress(VersionVacuumedError, FileNotFoundError):  # a file, a deletion vector
+            return read(steps)
+    return read(without_lost(log, journal, view, probe, steps))
 
 
 def find_versions(log: Log, numbers: set[int]) -> dict[int, Version]:

@@ -8,14 +8,15 @@ where new settings made other rows of old files, the two versions on either side
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 
 from tablever.delta.actions import Action, Add, Remove, build_actions, decode_entry
 from tablever.delta.commits import own_counts, own_record
 from tablever.delta.listing import entry_name
 from tablever.delta.replay import Identity, identity
+from tablever.delta.vectors import vector_path
 from tablever.diff.planner import Piece, never, thin
 from tablever.errors import VersionVacuumedError
 from tablever.history.probe import Probe
@@ -37,6 +38,7 @@ class Step:
         before, after: the settings by which files that went, and all others, are read.
         changes: files of change rows; where there are any, they say all of it.
         removed, added: rows of files that went and came.
+        lost: whether they cannot be told any more, since a deletion vector is gone.
     """
 
     version: int
@@ -46,6 +48,7 @@ class Step:
     changes: tuple[ChangeFile, ...] = ()
     removed: tuple[Piece, ...] = ()
     added: tuple[Piece, ...] = ()
+    lost: bool = False
 
     @property
     def only_adds(self) -> bool:
@@ -53,12 +56,12 @@ class Step:
         return not self.changes and not self.removed
 
     def __bool__(self) -> bool:
-        return bool(self.changes or self.removed or self.added)
+        return bool(self.changes or self.removed or self.added or self.lost)
 
-    def paths(self) -> Iterator[str]:
+    def files(self) -> Iterator[DataFile | ChangeFile]:
         """The files that it needs."""
-        yield from (file.path for file in self.changes)
-        yield from (piece.file.path for piece in (*self.removed, *self.added))
+        yield from self.changes
+        yield from (piece.file for piece in (*self.removed, *self.added))
 
 
 @dataclass(frozen=True)
@@ -176,8 +179,7 @@ class _Planner:
         came = [move.file for move in moves if isinstance(move, Add)]
         old = replace(self.journal.first, metadata=commit.before)
         new = replace(self.journal.first, metadata=commit.after)
-        removed, added = thin(self.log, self._pruned(old, gone), self._pruned(new, came))
-        return replace(step, removed=removed, added=added)
+        return self._thinned(step, self._pruned(old, gone), self._pruned(new, came), never)
 
     def _gone(self, commit: Told, moves: Sequence[Remove]) -> list[DataFile]:
         """The files that a commit removed, as they came, with their statistics where those are at hand."""
@@ -195,13 +197,22 @@ class _Planner:
         }
         torn = bool(between) and self.view.torn(before.metadata, after.metadata, earlier)
         theirs, ours = ({} if torn else {identity(f): f for f in s.files} for s in (before, after))
-        removed, added = thin(
-            self.log,
+        return self._thinned(
+            Step(b, a + 1, before.metadata, after.metadata),
             self._pruned(before, [file for file in before.files if identity(file) not in ours]),
             self._pruned(after, [file for file in after.files if identity(file) not in theirs]),
             (lambda _: True) if torn else never,
         )
-        return Step(b, a + 1, before.metadata, after.metadata, removed=removed, added=added)
+
+    def _thinned(
+        self, step: Step, gone: Sequence[DataFile], came: Sequence[DataFile], apart: Callable[[DataFile], bool]
+    ) -> Step:
+        """The step with the rows in which the files differ."""
+        try:
+            removed, added = thin(self.log, gone, came, apart)
+        except FileNotFoundError:  # a deletion vector, which says which rows those are
+            return replace(step, lost=True)
+        return replace(step, removed=removed, added=added)
 
     def _pruned(self, snapshot: Snapshot, files: Sequence[DataFile]) -> Sequence[DataFile]:
         return files if self.probe is None or not files else self.probe.prune(snapshot, files)
@@ -209,12 +220,17 @@ class _Planner:
     # -- what is lost
 
     def mended(self, steps: Sequence[Step]) -> list[Step]:
-        there = lru_cache(maxsize=None)(lambda path: self.log.storage.exists(_relative(self.log, path)))
+        @cache
+        def exists(path: str) -> bool:
+            return self.log.storage.exists(path)
+
+        def there(file: DataFile | ChangeFile) -> bool:
+            return all(map(exists, _objects(self.log, file)))
 
         @cache
         def readable(number: int) -> bool:
             try:
-                return all(there(file.path) for file in self.log.snapshot(number).files)
+                return all(map(there, self.log.snapshot(number).files))
             except VersionVacuumedError:
                 return False
 
@@ -224,12 +240,16 @@ class _Planner:
         for step in steps:
             if step.version <= covered:
                 continue
-            if all(map(there, step.paths())):
+            if not step.lost and all(map(there, step.files())):
                 kept.append(step)
                 continue
             above = next((n for n in range(step.version, last + 1) if readable(n)), None)
             if above is None:
-                return list(steps)  # reading will say which file is gone
+                raise VersionVacuumedError(
+                    f"versions {step.version} to {last} of '{self.log.name}' cannot be read: files of them are gone",
+                    hint=f"ask about an older version: tablever log {self.log.name}",
+                    version=last,
+                )
             below = next((n for n in range(step.version - 1, first - 1, -1) if readable(n)), None)
             kept = [] if below is None else [each for each in kept if each.version <= below]
             bridge = self._begin(self.log.snapshot(above)) if below is None else self._compared(below, above)
@@ -238,5 +258,10 @@ class _Planner:
         return kept
 
 
-def _relative(log: Log, path: str) -> str:
-    return locate(log.storage, path)[len(str(log.storage.root)) + 1 :]
+def _objects(log: Log, file: DataFile | ChangeFile) -> Iterator[str]:
+    """What must lie in the table's folder for a file's rows to be read."""
+    root = str(log.storage.root)
+    yield locate(log.storage, file.path)[len(root) + 1 :]
+    vector = file.vector if isinstance(file, DataFile) else None
+    if vector is not None and vector.storage_type != "i":
+        yield vector_path(vector, root=root)
