@@ -148,17 +148,23 @@ class Log:
 
     def entry(self, number: int) -> Entry:
         """A version's log entry. Raises as ``snapshot``; other versions' entries play no part."""
-        self._check_number(number)
-        data = self._files.entry(number)
+        data = self.entry_data(number)
         name = entry_name(number)
         return Entry(number, data, tuple(build_actions(decode_entry(data, name=name), name=name)))
 
-    def entry_bytes(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
-        """The log entries ``first`` to ``last``, both included, as they lie on the disk, each with its number.
+    def entry_data(self, number: int) -> bytes:
+        """The bytes of a version's log entry. Raises as ``entry``."""
+        self._check_number(number)
+        return self._files.entry(number)
+
+    def entry_starts(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+        """The first kilobytes of the log entries ``first`` to ``last``, both included, each with its number.
+
+        Of an entry of ours they hold the first line, and what the second begins with.
 
         Raises VersionVacuumedError, CorruptionError where one is gone.
         """
-        return ((number, self._files.entry(number)) for number in range(first, last + 1))
+        return ((number, self._files.start(number)) for number in range(first, last + 1))
 
     def oldest_number(self) -> int:
         """The oldest version that the log still builds. Raises TableNotFoundError."""

@@ -99,6 +99,14 @@ class LogFiles:
             self.relist()
             raise self._gone(number) from error
 
+    def start(self, number: int) -> bytes:
+        """The first FIRST_LINE bytes of a version's log entry."""
+        try:
+            return self.storage.get_range(entry_path(number), 0, FIRST_LINE)
+        except FileNotFoundError as error:
+            self.relist()
+            raise self._gone(number) from error
+
     def values(self, number: int) -> list[dict[str, Any]]:
         """The JSON objects of a version's log entry. Raises FileNotFoundError where it is gone."""
         data = self.storage.get(entry_path(number))
@@ -110,12 +118,7 @@ class LogFiles:
 
     def info(self, number: int) -> Mapping[str, Any]:
         """An entry's commitInfo, from its first line where that is all it takes."""
-        try:
-            start = self.storage.get_range(entry_path(number), 0, FIRST_LINE)
-        except FileNotFoundError as error:
-            self.relist()
-            raise self._gone(number) from error
-        line, end, _ = start.partition(b"\n")
+        line, end, _ = self.start(number).partition(b"\n")
         if end and line.startswith(b'{"commitInfo":{') and line.rstrip().endswith(b"}}"):
             return commits.find_info(decode_entry(line, name=entry_name(number)))
         return commits.find_info(decode_entry(self.entry(number), name=entry_name(number)))

@@ -61,7 +61,7 @@ def blame(table: TableLike, ref: Ref = "latest", *, keys: Rows | None = None, ce
     view = view_of(snapshot.metadata)
     sought = None if keys is None else some_rows(log, view, keys)
     probe = None if sought is None else Probe(view, sought)
-    journal = read_journal(log, number, probe)
+    journal = read_journal(log, number, lambda _: probe)
     columns = [name for name in view.columns if name not in view.naming] if cells else []
     if view.key:
         held = _held(log, snapshot, view, sought)
@@ -92,8 +92,8 @@ def _blame_keys(
         if not left.height:
             break
         some = None if probe is None else Probe(view, left)
-        done = folds.writes(read_images(log, journal.last, [s for s in block if not s.only_adds], view, some))
-        came = read_images(log, journal.last, [s for s in block if s.only_adds], bare, some).came
+        done = folds.writes(read_images(log, journal.first, [s for s in block if not s.only_adds], view, some))
+        came = read_images(log, journal.first, [s for s in block if s.only_adds], bare, some).came
         inserted = pl.concat([done.inserted.select(STEP, *key), came])
         found.append(folds.last_writes(replace(done, inserted=inserted), key, columns))
         settled = found[-1].filter(pl.any_horizontal(pl.col(folds.BEGUN, folds.ENDED).is_not_null()))
@@ -131,7 +131,7 @@ def _with_torn(
     That takes a key that was set later, or another tool that gave it twice.
     """
     key = list(view.key)
-    images = read_images(log, journal.last, steps, view, Probe(view, torn))
+    images = read_images(log, journal.first, steps, view, Probe(view, torn))
     lives = folds.lifetimes(images)
     alive = lives.filter(pl.col(folds.REMOVED).is_null())
     updates = folds.writes(images).after.select(*key, pl.col(STEP).alias(folds.ADDED), pl.lit("update").alias(_WORD))
@@ -153,10 +153,10 @@ def _backwards(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
 
 
 def _blame_values(log: Log, journal: Journal, steps: Sequence[Step], view: View, probe: Probe | None) -> pl.DataFrame:
-    lives = folds.lifetimes(read_images(log, journal.last, steps, view, probe))
+    lives = folds.lifetimes(read_images(log, journal.first, steps, view, probe))
     alive = lives.filter(pl.col(folds.REMOVED).is_null())
     if probe is None:
-        rows = load(open_scan(log, journal.last), view.columns)
+        rows = load(open_scan(log, log.snapshot(journal.last)), view.columns)
         written = folds.align(rows, alive, view.columns)
         return rows.with_columns(written.alias(folds.WRITTEN), pl.lit("insert").alias(folds.CHANGE))
     gone = lives.filter(pl.col(folds.REMOVED).is_not_null())

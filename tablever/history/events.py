@@ -18,7 +18,7 @@ from tablever.history.reading import find_versions, read_told
 from tablever.history.steps import read_journal
 from tablever.history.view import View, view_of
 from tablever.log import Log, TableLike, open_log
-from tablever.model import EMPTY
+from tablever.model import EMPTY, Metadata
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,20 @@ def row_history(table: TableLike, key: Any) -> list[RowEvent]:
         [(0, 'insert', {}), (1, 'update', {'stars': (5, 4)}), (2, 'delete', {})]
     """
     log = open_log(table)
-    head = log.head()
-    narrow = view_of(head.metadata)
-    row = one_row(log, narrow, key)
-    journal = read_journal(log, head.version, Probe(narrow, row))
+
+    def look(metadata: Metadata) -> Probe:
+        view = view_of(metadata)
+        return Probe(view, one_row(log, view, key))
+
+    journal = read_journal(log, log.head_number(), look)
+    assert journal.probe is not None
+    narrow, newest = journal.probe.view, journal.settings[-1][1]
     # a row without a key is all its columns: those that went tell none apart
-    view = view_of(head.metadata, [settings for _, settings in journal.settings[::-1]]) if narrow.key else narrow
-    probe = Probe(view, row)
-    steps, images = read_told(log, journal, view, probe, lambda told: (told, read_images(log, head, told, view, probe)))
+    view = view_of(newest, [settings for _, settings in journal.settings[::-1]]) if narrow.key else narrow
+    probe = Probe(view, journal.probe.rows)
+    steps, images = read_told(
+        log, journal, view, probe, lambda told: (told, read_images(log, journal.first, told, view, probe))
+    )
     earliest = {step.version: step.earliest for step in steps}
     return _events(log, folds.writes(images), view, earliest)
 

@@ -27,7 +27,7 @@ def lifetimes(table: TableLike) -> pa.Table:
     log = open_log(table)
     head = log.head()
     view = view_of(head.metadata)
-    journal = read_journal(log, head.version, None)
+    journal = read_journal(log, head.version, lambda _: None)
     images = read_told(log, journal, view, None, lambda steps: read_images(log, head, steps, view))
     ends = [pa.field(name, pa.int64()) for name in (folds.ADDED, folds.REMOVED)]
     return to_arrow(folds.lifetimes(images), pa.schema([*view.schema, *ends]))

@@ -8,12 +8,14 @@ where new settings made other rows of old files, the two versions on either side
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from tablever.delta.actions import Action, Add, Remove, build_actions, decode_entry
 from tablever.delta.commits import own_counts, own_record
+from tablever.delta.features import check_readable
 from tablever.delta.listing import entry_name
 from tablever.delta.replay import Identity, identity
 from tablever.delta.vectors import vector_path
@@ -24,7 +26,8 @@ from tablever.history.view import View
 from tablever.key_filters import KeyFilter
 from tablever.layout import table_schema
 from tablever.log import Log
-from tablever.model import ChangeFile, DataFile, Metadata, Snapshot
+from tablever.logfiles import FIRST_LINE
+from tablever.model import ChangeFile, DataFile, Metadata, Protocol, Snapshot
 from tablever.scan import locate
 
 
@@ -76,61 +79,102 @@ class Told:
 
 @dataclass(frozen=True)
 class Journal:
-    """The log between two versions, both included, as far as it matters.
+    """The log up to a version, as far as it matters.
 
     Attributes:
+        first: the first version that can be built.
+        last: the number of the last.
         settings: the number and the settings of each version that changed them, that of the first one included.
         commits: those after the first version that may have changed a row looked for; oldest first.
+        probe: what is looked for; None for all rows.
     """
 
     first: Snapshot
-    last: Snapshot
+    last: int
     settings: tuple[tuple[int, Metadata], ...]
     commits: tuple[Told, ...]
+    probe: Probe | None
 
 
-def read_journal(log: Log, last: int, probe: Probe | None) -> Journal:
+@dataclass(frozen=True)
+class _Noted:
+    """A commit by the start of its entry: what it recorded of itself, or its actions where that does not say it all."""
+
+    number: int
+    before: Metadata
+    after: Metadata
+    record: Mapping[str, Any] | None
+    actions: tuple[Action, ...] = ()
+
+
+def read_journal(log: Log, last: int, look: Callable[[Metadata], Probe | None]) -> Journal:
     """Read the log up to a version, from the first that can be built.
 
+    Of commits of ours only the start is read, until that does not exclude what is looked for: in a table of many
+    files with deleted rows, the rest of an entry is many times that.
+
     Args:
-        probe: what is looked for; commits of ours that record that they did not change it are passed over.
+        look: what is looked for, given the last version's settings; None for all rows.
 
     Raises:
         VersionNotFoundError, VersionVacuumedError, CorruptionError: the log cannot be read.
+        UnsupportedFeatureError: the last version needs a feature that we do not read.
     """
     first = log.snapshot(min(log.oldest_number(), last))
-    metadata = first.metadata
-    settings, commits = [(first.version, metadata)], []
-    for number, data in log.entry_bytes(first.version + 1, last):
-        if b'"metaData"' not in data and _can_pass(data, metadata, probe):
-            continue
-        name = entry_name(number)
-        actions = tuple(build_actions(decode_entry(data, name=name), name=name))
-        before = metadata
-        metadata = next((action for action in actions if isinstance(action, Metadata)), metadata)
+    protocol, metadata = first.protocol, first.metadata
+    settings, noted = [(first.version, metadata)], []
+    for number, data in log.entry_starts(first.version + 1, last):
+        before, record = metadata, _record(data)
+        if record is None:
+            actions = log.entry(number).actions
+            protocol = next((action for action in actions if isinstance(action, Protocol)), protocol)
+            metadata = next((action for action in actions if isinstance(action, Metadata)), metadata)
+            noted.append(_Noted(number, before, metadata, None, actions))
+        else:
+            noted.append(_Noted(number, before, before, record))
         if metadata is not before:
             settings.append((number, metadata))
-        commits.append(Told(number, before, metadata, actions))
-    return Journal(first, log.snapshot(last), tuple(settings), tuple(commits))
+    check_readable(protocol, metadata)
+    probe = look(metadata)
+    told = (
+        Told(each.number, each.before, each.after, each.actions or _saying(log, each.number))
+        for each in noted
+        if each.record is None or _may_matter(each.record, each.before, probe)
+    )
+    return Journal(first, last, tuple(settings), tuple(told), probe)
 
 
-def _can_pass(data: bytes, metadata: Metadata, probe: Probe | None) -> bool:
-    """Whether an entry is ours, and says in its first line that it holds nothing that is looked for."""
-    line, end, _ = data.partition(b"\n")
-    if not end or not line.startswith(b'{"commitInfo":{'):
-        return False
+def _record(data: bytes) -> Mapping[str, Any] | None:
+    """What a commit of ours recorded of itself, by the start of its entry; None where there is more to know.
+
+    That is: of others' entries, and of ours that change the protocol or the settings, which stand in the second line.
+    """
+    line, end, rest = data.partition(b"\n")
+    if not end or not line.startswith(b'{"commitInfo":{') or rest.startswith((b'{"protocol"', b'{"metaData"')):
+        return None
+    if not rest and len(data) == FIRST_LINE:
+        return None
     try:
         info = json.loads(line)["commitInfo"]
     except ValueError:  # an object over several lines, or damage: the whole entry will say which
-        return False
-    record = own_record(info)
-    if record is None:
-        return False
+        return None
+    return own_record(info)
+
+
+def _saying(log: Log, number: int) -> tuple[Action, ...]:
+    """The actions of an entry of ours that say which rows it changed: its change files alone, where it has any."""
+    data, name = log.entry_data(number), entry_name(number)
+    changes = b"\n".join(line for line in data.split(b"\n") if line.startswith(b'{"cdc":'))
+    return tuple(build_actions(decode_entry(changes or data, name=name), name=name))
+
+
+def _may_matter(record: Mapping[str, Any], settings: Metadata, probe: Probe | None) -> bool:
+    """Whether a commit of ours changed rows, and perhaps those that are looked for."""
     counts = own_counts(record)
     if counts.added == 0 and counts.removed == 0:
-        return True
+        return False
     keys = record.get("keys")
-    return probe is not None and keys is not None and not probe.may_have_met(metadata, KeyFilter.from_json(keys))
+    return probe is None or keys is None or probe.may_have_met(settings, KeyFilter.from_json(keys))
 
 
 def plan_steps(log: Log, journal: Journal, view: View, probe: Probe | None) -> list[Step]:
@@ -234,7 +278,7 @@ class _Planner:
             except VersionVacuumedError:
                 return False
 
-        first, last = self.journal.first.version, self.journal.last.version
+        first, last = self.journal.first.version, self.journal.last
         kept: list[Step] = []
         covered = -1
         for step in steps:
