@@ -31,7 +31,7 @@ from tablever.errors import (
     VersionVacuumedError,
 )
 from tablever.logfiles import LogFiles, no_table
-from tablever.model import EMPTY, DataFile, Digest, Snapshot, Tag, Version, Witness
+from tablever.model import EMPTY, DataFile, Digest, Signature, Snapshot, Tag, Version, Witness
 from tablever.refs import AsOf, HashPrefix, Number, Ref, Relative, TagName, parse_ref
 from tablever.storage import Storage, local_root
 from tablever.texts import plural
@@ -182,6 +182,21 @@ class Log:
         if found is None:
             found = self._versions[number] = self._describe(number)
         return found
+
+    def signature(self, number: int) -> Signature:
+        """When a version was made, by whom and why: what ``version`` says, and of its entry no more is read than that.
+
+        Raises as ``snapshot``.
+        """
+        self._check_number(number)
+        try:
+            info = self._files.info(number)
+        except VersionVacuumedError:
+            version = self.version(number)
+        else:
+            time = commits.to_datetime(self._time(number).milliseconds)
+            version = commits.to_version(number, info, commits.Counts(), before=None, commit_hash="", timestamp=time)
+        return Signature(version.timestamp, version.author, version.message)
 
     def versions(self) -> list[Version]:
         """Every version whose log entry is there, oldest first.

@@ -87,6 +87,15 @@ class Digest:
 
 
 @dataclass(frozen=True)
+class Signature:
+    """When a version was made, by whom and why; as ``Version`` has it."""
+
+    timestamp: datetime
+    author: str | None
+    message: str | None
+
+
+@dataclass(frozen=True)
 class Protocol:
     """What a reader and a writer of the table must understand (Delta protocol, "Protocol Evolution").
 

@@ -14,7 +14,7 @@ from tablever.history import folds
 from tablever.history.images import STEP, read_images
 from tablever.history.keys import some_rows
 from tablever.history.probe import Probe
-from tablever.history.reading import find_versions, read_told
+from tablever.history.reading import read_told
 from tablever.history.steps import Journal, Step, read_journal
 from tablever.history.view import View, view_of
 from tablever.incoming import Rows
@@ -175,13 +175,13 @@ def _blame_values(log: Log, journal: Journal, steps: Sequence[Step], view: View,
 
 def _signed(log: Log, found: pl.DataFrame, view: View, columns: Sequence[str]) -> pa.Table:
     """The rows with what their versions' commits say."""
-    versions = find_versions(log, set(found[folds.WRITTEN].unique().to_list()))
+    signatures = {number: log.signature(number) for number in found[folds.WRITTEN].unique().to_list()}
     numbers = found[folds.WRITTEN].to_list()
     rows = to_arrow(found, pa.schema([view.schema.field(name) for name in view.naming]))
     rows = rows.append_column(folds.CHANGE, found[folds.CHANGE].to_arrow().cast(pa.string()))
     rows = rows.append_column(folds.WRITTEN, pa.array(numbers, pa.int64()))
     for name, kind in (("timestamp", pa.timestamp("us", "UTC")), ("author", pa.string()), ("message", pa.string())):
-        said = {number: getattr(version, name) for number, version in versions.items()}
+        said = {number: getattr(signed, name) for number, signed in signatures.items()}
         rows = rows.append_column(f"_commit_{name}", pa.array([said[number] for number in numbers], kind))
     gone = found[folds.CHANGE] == "delete"
     for name in columns:

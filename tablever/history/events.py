@@ -14,7 +14,7 @@ from tablever.history import folds
 from tablever.history.images import STEP, read_images
 from tablever.history.keys import one_row
 from tablever.history.probe import Probe
-from tablever.history.reading import find_versions, read_told
+from tablever.history.reading import read_told
 from tablever.history.steps import read_journal
 from tablever.history.view import View, view_of
 from tablever.log import Log, TableLike, open_log
@@ -101,19 +101,19 @@ def _events(log: Log, done: folds.Writes, view: View, earliest: Mapping[int, int
     ):
         cells = {name: (old[name], new[name]) for name in view.columns if name in flags and flags[name][i]}
         found.append((step, 2, "update", new, cells))
-    versions = find_versions(log, {step for step, *_ in found})
+    signatures = {step: log.signature(step) for step in {step for step, *_ in found}}
     events: list[RowEvent] = []
     for step, _, word, row, cells in sorted(found, key=lambda each: each[:2]):
-        version = versions[step]
+        signed = signatures[step]
         if not view.key and events and (events[-1].version, events[-1].change) == (step, word):
             events[-1] = replace(events[-1], rows=events[-1].rows + 1)
             continue
         events.append(
             RowEvent(
                 version=step,
-                timestamp=version.timestamp,
-                author=version.author,
-                message=version.message,
+                timestamp=signed.timestamp,
+                author=signed.author,
+                message=signed.message,
                 change=word,  # type: ignore[arg-type]
                 row=row,
                 cells=cells,

@@ -1,4 +1,4 @@
-"""How the log is asked about rows: the steps, what to do where files are gone, and what the commits say."""
+"""How the log is asked about rows: the steps, and what to do where files are gone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from tablever.history.probe import Probe
 from tablever.history.steps import Journal, Step, plan_steps, without_lost
 from tablever.history.view import View
 from tablever.log import Log
-from tablever.model import Version
-
-FEW_VERSIONS = 64  # up to so many versions are looked up one by one
 
 T = TypeVar("T")
 
@@ -25,11 +22,3 @@ def read_told(log: Log, journal: Journal, view: View, probe: Probe | None, read:
         with suppress(VersionVacuumedError, FileNotFoundError):  # a file, a deletion vector
             return read(steps)
     return read(without_lost(log, journal, view, probe, steps))
-
-
-def find_versions(log: Log, numbers: set[int]) -> dict[int, Version]:
-    """What the log says of some versions."""
-    if len(numbers) <= FEW_VERSIONS:
-        return {number: log.version(number) for number in numbers}
-    every = {version.number: version for version in log.versions()}
-    return {number: every.get(number) or log.version(number) for number in numbers}
