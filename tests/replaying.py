@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tablever.diff.sides import common_type
+from tablever.arrow_types import common_type
 from tests.model import Column, Row, State, canonical, identity
 
 Name = tuple[Hashable, ...]

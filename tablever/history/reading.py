@@ -19,6 +19,6 @@ def read_told(log: Log, journal: Journal, view: View, probe: Probe | None, read:
     """What is read from the steps; where files are gone, from the versions that can still be read."""
     steps = plan_steps(log, journal, view, probe)
     if not any(step.lost for step in steps):
-        with suppress(VersionVacuumedError, FileNotFoundError):  # a file, a deletion vector
+        with suppress(VersionVacuumedError):  # a file, a deletion vector
             return read(steps)
     return read(without_lost(log, journal, view, probe, steps))

@@ -19,7 +19,7 @@ from tablever.delta.features import check_readable
 from tablever.delta.listing import entry_name
 from tablever.delta.replay import Identity, identity
 from tablever.delta.vectors import vector_path
-from tablever.diff.planner import Piece, never, thin
+from tablever.diff.planner import Piece, thin
 from tablever.errors import VersionVacuumedError
 from tablever.history.probe import Probe
 from tablever.history.view import View
@@ -223,7 +223,7 @@ class _Planner:
         came = [move.file for move in moves if isinstance(move, Add)]
         old = replace(self.journal.first, metadata=commit.before)
         new = replace(self.journal.first, metadata=commit.after)
-        return self._thinned(step, self._pruned(old, gone), self._pruned(new, came), never)
+        return self._thinned(step, self._pruned(old, gone), self._pruned(new, came))
 
     def _gone(self, commit: Told, moves: Sequence[Remove]) -> list[DataFile]:
         """The files that a commit removed, as they came, with their statistics where those are at hand."""
@@ -241,20 +241,18 @@ class _Planner:
         }
         torn = bool(between) and self.view.torn(before.metadata, after.metadata, earlier)
         theirs, ours = ({} if torn else {identity(f): f for f in s.files} for s in (before, after))
-        return self._thinned(
-            Step(b, a + 1, before.metadata, after.metadata),
-            self._pruned(before, [file for file in before.files if identity(file) not in ours]),
-            self._pruned(after, [file for file in after.files if identity(file) not in theirs]),
-            (lambda _: True) if torn else never,
-        )
+        step = Step(b, a + 1, before.metadata, after.metadata)
+        gone = self._pruned(before, [file for file in before.files if identity(file) not in ours])
+        came = self._pruned(after, [file for file in after.files if identity(file) not in theirs])
+        if torn:
+            return replace(step, removed=tuple(map(Piece, gone)), added=tuple(map(Piece, came)))
+        return self._thinned(step, gone, came)
 
-    def _thinned(
-        self, step: Step, gone: Sequence[DataFile], came: Sequence[DataFile], apart: Callable[[DataFile], bool]
-    ) -> Step:
+    def _thinned(self, step: Step, gone: Sequence[DataFile], came: Sequence[DataFile]) -> Step:
         """The step with the rows in which the files differ."""
         try:
-            removed, added = thin(self.log, gone, came, apart)
-        except FileNotFoundError:  # a deletion vector, which says which rows those are
+            removed, added = thin(self.log, gone, came)
+        except VersionVacuumedError:  # a deletion vector, which says which rows those are
             return replace(step, lost=True)
         return replace(step, removed=removed, added=added)
 

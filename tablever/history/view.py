@@ -13,7 +13,8 @@ from functools import cached_property
 import polars as pl
 import pyarrow as pa
 
-from tablever.diff.sides import common_type, physical_in
+from tablever.arrow_types import common_type
+from tablever.diff.sides import physical_in
 from tablever.frames import polars_types
 from tablever.layout import mapping_mode, nullable, table_schema
 from tablever.model import Metadata
