@@ -13,6 +13,7 @@ From the edges inwards; imports run down this list only:
     changefeed                      the change rows of commits
     write                           append, upsert, update, delete, overwrite
     undo                            restore, revert
+    compaction                      compact
     replay_changes                  changes of one version onto another head
     integrity                       verify: level by level, what is not as it was committed
     tags, runs, pins                names of versions, what used them, what keeps them
@@ -36,6 +37,7 @@ From the edges inwards; imports run down this list only:
     log, logfiles                   the log of one table
     witness_files                   tags, runs and pins as objects beside it
     sealed                          objects that hold a digest of themselves
+    packing                         which files are merged, in whose place
     storage                         objects on a disk
     incoming, records, inference    rows in, from Arrow and from Python values
     fitting, conversion, columns    rows into a table's types, nothing lost
@@ -43,6 +45,7 @@ From the edges inwards; imports run down this list only:
     findings, measures              what a comparison found; the number that stands for a value
     json_values, texts              values as JSON, as text on a screen
     digests, key_filters            what rows are called by their content; which keys a commit changed
+    quantities                      bytes and spans of time, as people write them
     changes, rows, refs             the algebra of changes; equality; what a ref means
     model, errors                   words
 
@@ -58,6 +61,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tablever import errors as errors
+    from tablever.compaction import compact as compact
     from tablever.contents import content_hash as content_hash
     from tablever.contents import content_hash_of as content_hash_of
     from tablever.diff.audits import Audit as Audit
@@ -128,6 +132,7 @@ _HOMES = {
     "apply_patch": "diff.patches",
     "audit": "diff.audits",
     "blame": "history.authors",
+    "compact": "compaction",
     "connect": "sql",
     "content_hash": "contents",
     "content_hash_of": "contents",

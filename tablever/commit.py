@@ -39,6 +39,7 @@ BATCH_PREFIX = "tablever:"
 DELTA_OPERATIONS = {
     "create": "CREATE TABLE",
     "append": "WRITE",
+    "compact": "OPTIMIZE",
     "overwrite": "WRITE",
     "upsert": "MERGE",
     "update": "UPDATE",
@@ -180,7 +181,7 @@ def _check_head(log: Log, head: Snapshot, record: Record) -> None:
 
 
 def _check_append_only(log: Log, head: Snapshot, proposal: Proposal) -> None:
-    if proposal.removed and head.metadata.flag("delta.appendOnly"):
+    if proposal.removed and proposal.data_change and head.metadata.flag("delta.appendOnly"):
         raise ConstraintError(
             f"'{log.name}' is append-only (delta.appendOnly): {proposal.operation} would remove "
             f"{len(proposal.removed)} of its files",
@@ -233,8 +234,8 @@ def _entry(log: Log, head: Snapshot | None, proposal: Proposal, record: Record) 
         *([proposal.protocol] if proposal.protocol else []),
         *([proposal.metadata] if proposal.metadata else []),
         *_transactions(head, record, moment),
-        *(Remove(file, moment) for file in proposal.removed),
-        *(Add(file) for file in sorted(added, key=row_order)),
+        *(Remove(file, moment, proposal.data_change) for file in proposal.removed),
+        *(Add(file, proposal.data_change) for file in sorted(added, key=row_order)),
         *proposal.changes,
     ]
     return seals.seal(render_entry(actions)), moment

@@ -82,7 +82,7 @@ def encode_path(path: str) -> str:
 
 
 def write_rows(
-    staging: Staging, metadata: Metadata, rows: pa.Table, *, origin: Hashable = None
+    staging: Staging, metadata: Metadata, rows: pa.Table, *, origin: Hashable = None, file_bytes: int = FILE_BYTES
 ) -> tuple[DataFile, ...]:
     """Write rows (the table's columns, canonical types) as data files of up to about 256 MB, one or more a partition.
 
@@ -90,42 +90,80 @@ def write_rows(
     are made of, so that a commit that is planned again uses the files of its first try.
     """
     if origin is None:
-        return tuple(_data_files(staging, metadata, rows))
+        return tuple(_data_files(staging, metadata, rows, file_bytes))
     again = (origin, metadata.schema_string, metadata.partition_columns)
     if again not in staging.written:
-        staging.written[again] = tuple(_data_files(staging, metadata, rows))
+        staging.written[again] = tuple(_data_files(staging, metadata, rows, file_bytes))
     return staging.written[again]
 
 
-def _data_files(staging: Staging, metadata: Metadata, rows: pa.Table) -> Iterator[DataFile]:
-    tag = fingerprint(metadata)
+def write_in_place_of(
+    staging: Staging, metadata: Metadata, rows: pa.Table, first: DataFile, path: str
+) -> tuple[DataFile, ...]:
+    """Write the rows of neighbours in one partition as files that sort where the ``first`` of them did.
+
+    ``path`` is how their paths begin, as the log has it: what sorts there.
+    """
+    stored = rows.drop_columns(list(metadata.partition_columns))
+    paths = (f"{path}{n:04x}{uuid.uuid4().hex[:8]}.zstd.parquet" for n in itertools.count())
+    place = DataFile(path, 0, first.modification_time, first.partition_values)
+    return tuple(_part_files(staging, metadata, paths, stored, place))
+
+
+def _data_files(staging: Staging, metadata: Metadata, rows: pa.Table, file_bytes: int) -> Iterator[DataFile]:
     written = 0
     for values, part in _by_partition(metadata, rows):
-        for path, file, held in _write_files(staging, partitions.folder(values) + "part-", part):
-            written += held.num_rows
-            yield DataFile(
-                path=encode_path(path),
-                size=file.size,
-                modification_time=UNCOMMITTED,
-                partition_values=values,
-                stats=stats.gather(held),
-                tags={
-                    SHA256_TAG: file.sha256,
-                    SCHEMA_TAG: tag,
-                    DIGEST_TAG: digest_in_file(metadata, held, values).hex,
-                },
-            )
+        written += part.num_rows
+        paths = _fresh(partitions.folder(values) + "part-")
+        yield from _part_files(staging, metadata, paths, part, DataFile("", 0, UNCOMMITTED, values), file_bytes)
+    _check_written(rows, written)
 
+
+def _part_files(
+    staging: Staging,
+    metadata: Metadata,
+    paths: Iterator[str],
+    rows: pa.Table,
+    place: DataFile,
+    file_bytes: int = FILE_BYTES,
+) -> Iterator[DataFile]:
+    """Write a partition's rows, without its columns; ``place`` has the files' time and partition values."""
+    tag = fingerprint(metadata)
+    written = 0
+    for path, file, held in _write_files(staging, paths, rows, file_bytes):
+        written += held.num_rows
+        yield DataFile(
+            path=path,
+            size=file.size,
+            modification_time=place.modification_time,
+            partition_values=place.partition_values,
+            stats=stats.gather(held),
+            tags={
+                SHA256_TAG: file.sha256,
+                SCHEMA_TAG: tag,
+                DIGEST_TAG: digest_in_file(metadata, held, place.partition_values).hex,
+            },
+        )
+    _check_written(rows, written)
+
+
+def _check_written(rows: pa.Table, written: int) -> None:
     if written != rows.num_rows:
         raise AssertionError(f"{rows.num_rows} rows were to be written, {written} were")
+
+
+def _fresh(prefix: str) -> Iterator[str]:
+    """Paths that nobody has used, each after those before it, as the log has them."""
+    while True:
+        yield encode_path(f"{prefix}{_name()}.zstd.parquet")
 
 
 def write_changes(staging: Staging, metadata: Metadata, rows: pa.Table) -> tuple[ChangeFile, ...]:
     """Write change rows (the table's columns and ``_change_type``); images in different partitions lie apart."""
     written = []
     for values, part in _by_partition(metadata, rows):
-        for path, file, _ in _write_files(staging, "_change_data/" + partitions.folder(values) + "cdc-", part):
-            written.append(ChangeFile(encode_path(path), file.size, values, {SHA256_TAG: file.sha256}))
+        for path, file, _ in _write_files(staging, _fresh("_change_data/" + partitions.folder(values) + "cdc-"), part):
+            written.append(ChangeFile(path, file.size, values, {SHA256_TAG: file.sha256}))
     return tuple(written)
 
 
@@ -144,15 +182,17 @@ def _by_partition(metadata: Metadata, rows: pa.Table) -> Iterator[tuple[Mapping[
         yield values, stored.take(group[_ROW].to_arrow())
 
 
-def _write_files(staging: Staging, prefix: str, rows: pa.Table) -> Iterator[tuple[str, DurableFile, pa.Table]]:
-    """Write rows to as many files as they need; yields each file's path, the closed file and the rows it holds."""
+def _write_files(
+    staging: Staging, paths: Iterator[str], rows: pa.Table, file_bytes: int = FILE_BYTES
+) -> Iterator[tuple[str, DurableFile, pa.Table]]:
+    """Write rows to as many files as they need; yields each file's path in the log, the closed file, its rows."""
     rows = pa.Table.from_arrays(rows.columns, schema=nullable(rows.schema))
     dictionaries, measured = _repetitive(rows), _measured(rows)
     start = 0
     while start < rows.num_rows:
-        path = f"{prefix}{_name()}.zstd.parquet"
+        path = next(paths)
         end = start
-        with staging.create(path) as file, _buffered(file) as sink:
+        with staging.create(decode_path(path)) as file, _buffered(file) as sink:
             writer = pq.ParquetWriter(
                 sink,
                 rows.schema,
@@ -165,7 +205,7 @@ def _write_files(staging: Staging, prefix: str, rows: pa.Table) -> Iterator[tupl
                 store_schema=False,
             )
             with writer:
-                while end < rows.num_rows and file.size < FILE_BYTES:
+                while end < rows.num_rows and file.size < file_bytes:
                     group = rows.slice(end, ROW_GROUP_ROWS)
                     writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
                     end += group.num_rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from tablever.commit import Content, Record
 from tablever.errors import InvalidInputError
@@ -11,22 +11,30 @@ from tablever.log import Log
 from tablever.refs import Ref
 
 
-class CommitOptions(TypedDict, total=False):
-    """Keywords of every write.
+class RecordOptions(TypedDict, total=False):
+    """Keywords of every commit.
 
     Attributes:
         message: why; shown in the log.
         author: who; git's user or the system's by default.
         metadata: JSON values kept with the version.
         if_version: refuse with ConflictError unless this is the head.
-        batch_id: names the load: the same batch with the same content again returns the first load's Version and
-            commits nothing; with other content it is refused.
     """
 
     message: str | None
     author: str | None
     metadata: Mapping[str, Any] | None
     if_version: Ref | None
+
+
+class CommitOptions(RecordOptions, total=False):
+    """Keywords of every write that may be a load: those of every commit, and its batch.
+
+    Attributes:
+        batch_id: names the load: the same batch with the same content again returns the first load's Version and
+            commits nothing; with other content it is refused.
+    """
+
     batch_id: str | None
 
 
@@ -42,15 +50,16 @@ def _resolved(log: Log, ref: Ref | None) -> int | None:
     return None if ref is None else log.resolve(ref)
 
 
-def record(log: Log, options: CommitOptions, content: Content | None = None) -> Record:
-    """The options as a Record; ``content`` tells one batch's content from another's."""
-    unknown = options.keys() - CommitOptions.__annotations__.keys()
+def record(log: Log, options: CommitOptions | RecordOptions, content: Content | None = None) -> Record:
+    """The options as a Record; ``content`` tells one batch's content from another's. Without, it is no load."""
+    known = RecordOptions if content is None else CommitOptions
+    unknown = options.keys() - known.__annotations__.keys()
     if unknown:  # what Python says of a keyword that a function does not have
         raise TypeError(f"got an unexpected keyword argument '{min(unknown)}'")
     for name in ("message", "author", "batch_id"):
         check_text(name, options.get(name))
     wanted = options.get("if_version")
-    batch = options.get("batch_id")
+    batch = cast(CommitOptions, options).get("batch_id")
     if batch == "":
         raise InvalidInputError("batch_id must not be empty")
     return Record(

@@ -39,6 +39,7 @@ class Proposal:
         came, went: the net change, whatever the files hold besides: rows that are new, rows that are gone.
         rows_updated: keys whose row has other values; such rows are in both.
         keys: those of all rows of the net change, where they are few.
+        data_change: whether rows change; False where they only come to lie in other files.
     """
 
     operation: str
@@ -52,6 +53,7 @@ class Proposal:
     rows_updated: int = 0
     keys: KeyFilter | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    data_change: bool = True
 
 
 def insertion(

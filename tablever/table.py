@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import pyarrow as pa
 
-from tablever import contents, creation, pins, read, runs, settings, tags, undo, versions, write
+from tablever import compaction, contents, creation, pins, read, runs, settings, tags, undo, versions, write
 from tablever.incoming import Rows
 from tablever.layout import table_schema
 from tablever.log import Log, open_log
 from tablever.model import Pin, Run, Tag, Version
-from tablever.options import CommitOptions
+from tablever.options import CommitOptions, RecordOptions
 from tablever.refs import Ref
 
 if TYPE_CHECKING:
@@ -182,6 +182,18 @@ class Table:
         from tablever.integrity import verification
 
         return verification.verify(self, ref, level=level, expect=expect, progress=progress)
+
+    def compact(
+        self,
+        *,
+        target: str | int = "256 MB",
+        min_files: int = 2,
+        deleted: float = 0.2,
+        cluster: bool = False,
+        **options: Unpack[RecordOptions],
+    ) -> Version | None:
+        """See ``tablever.compact``."""
+        return compaction.compact(self, target=target, min_files=min_files, deleted=deleted, cluster=cluster, **options)
 
     def versions(self) -> list[Version]:
         """See ``tablever.list_versions``."""

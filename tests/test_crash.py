@@ -133,6 +133,7 @@ OPERATIONS: dict[str, Operation] = {
     "overwrite": lambda t: tv.overwrite(t, WIDE[5:]),
     "restore": lambda t: tv.restore(t, 0),
     "set_key": lambda t: tv.set_key(t, ["id", "part"]),
+    "compact": lambda t: tv.compact(t, deleted=0.01) or tv.compact(t, cluster=True),
 }
 KINDS: dict[str, dict[str, Any]] = {
     "merge-on-read": {},

@@ -23,7 +23,7 @@ import tablever as tv
 from tablever import errors
 from tablever.model import Version
 from tests import content_hash, reading
-from tests.model import Column, Counts, Model, Refused, Row, State, Undetermined, identity, multiset
+from tests.model import Column, Commit, Counts, Model, Refused, Row, State, Undetermined, identity, multiset
 from tests.strategies import (
     KEY_TYPES,
     NESTED,
@@ -263,6 +263,22 @@ class Store(RuleBasedStateMachine):
         if able:
             key = data.draw(st.lists(st.sampled_from(able), min_size=1, max_size=2, unique=True), label="key")
             self.run(lambda: self.model.set_key(key), lambda: tv.set_key(self.path, key))
+
+    @rule(data=st.data())
+    def compact(self, data: st.DataObject) -> None:
+        """Other files, the same rows: a version of its own in which nothing changed."""
+        target = data.draw(st.sampled_from(["1 B", "3 KB", "256 MB"]), label="target")
+        deleted = data.draw(st.sampled_from([0.01, 0.5, 1.0]), label="deleted")
+        before = tv.read_version(self.path)
+        version = tv.compact(self.path, target=target, deleted=deleted)
+        if version is not None:
+            number = len(self.model.versions)
+            assert version.number == number
+            self.model.versions.append(Commit(self.head, "compact", Counts(0, 0)))
+            self.returned[number] = version
+            if not self.base.partition_by:
+                after = tv.read_version(self.path)
+                assert reading.ordered(after, self.head) == reading.ordered(before, self.head)
 
     @rule(data=st.data())
     def null_where_none_may_be(self, data: st.DataObject) -> None:
