@@ -8,7 +8,7 @@ from statistics import median
 
 from benchmarks.data import ROWS
 from benchmarks.measure import Measured
-from benchmarks.tables import COMMITS, LARGE
+from benchmarks.tables import COMMITS, LARGE, UPSERTS
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,10 @@ def _reads_little(ours: Result, peer: Result) -> bool:
     return 0 < ours.read_mb <= 0.02 * peer.read_mb
 
 
+def _little_more(ours: Result, peer: Result) -> bool:
+    return ours.written_mb <= 0.15 * peer.written_mb
+
+
 READ, POLARS = Contender("read", "ours"), Contender("peer_read", "ours")
 COLUMN, POLARS_COLUMN = Contender("read_column", "ours"), Contender("peer_read_column", "ours")
 SQL, DUCKDB = Contender("aggregate", "ours"), Contender("peer_aggregate", "ours")
@@ -186,6 +190,21 @@ FIGURES = {
         Contender("peer_open_middle", "peer-many"),
         "under 50 ms",
         lambda ours, _: ours.median < 50,
+    ),
+    "space": Figure(
+        f"{UPSERTS} upserts of 1,000 scattered rows, against creating the table",
+        Contender("upserts", "ours"),
+        Contender("create", "ours"),
+        "what they write is at most 0.15x the table",
+        _little_more,
+        same_answer=False,
+    ),
+    "read-upserted": Figure(
+        f"read_version whole after {UPSERTS} upserts, against the same compacted",
+        Contender("read", "upserted"),
+        Contender("read", "compacted"),
+        "at most 1.5x",
+        at_most(1.5),
     ),
     "diff": Figure(
         "diff, 1,000 scattered rows updated, against DuckDB",

@@ -20,6 +20,7 @@ APPENDED = 1_000  # rows of one append
 LARGE = 4  # times the rows
 COMMITS = 10
 HISTORY_ROWS = 100_000
+UPSERTS = 100
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def build(root: Path, size: Size, needed: Collection[str]) -> None:
     lacks 1 % of them; ``-few`` and ``-many`` have that many appends more.
 
     The last commit of ``changed`` corrects ``size.changed`` scattered reviews of ours, that of ``large`` as many of
-    four times the rows, and the last ten of ``commits`` as many each. ``rewritten`` holds what ``changed`` does, both
+    four times the rows, and the last ten of ``commits`` as many each; ``upserted`` has a hundred of those, and
+    ``compacted`` is that with its files merged, deleted rows left out. ``rewritten`` holds what ``changed`` does, both
     versions written whole by deltalake, the second in the same order; in ``shuffled``, in another.
 
     ``tens`` and ``thousands`` hold at most 100,000 reviews and half of ``size.many`` commits that correct ten, or a
@@ -109,6 +111,17 @@ def _histories(path: Path, size: Size, changed: int) -> None:
         tv.upsert(table, new.set_column(new.column_names.index("text"), "text", texts))
 
 
+def _upserted(path: Path, size: Size) -> None:
+    _ours(path, size)
+    for seed in range(1, UPSERTS + 1):
+        tv.upsert(str(path), data.corrected(size.rows, size.changed, seed=seed))
+
+
+def _compacted(path: Path, size: Size) -> None:
+    _upserted(path, size)
+    tv.compact(str(path), deleted=0.001)
+
+
 def _rewritten(path: Path, size: Size, reorder: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> None:
     _peer(path, size)
     tv.set_key(str(path), "id")
@@ -123,6 +136,8 @@ _KINDS: dict[str, Callable[[Path, Size], None]] = {
     "changed": _changed,
     "large": _large,
     "commits": _commits,
+    "upserted": _upserted,
+    "compacted": _compacted,
     "rewritten": _rewritten,
     "tens": partial(_histories, changed=10),
     "thousands": partial(_histories, changed=1_000),

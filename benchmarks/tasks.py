@@ -18,7 +18,7 @@ import pyarrow as pa
 
 import tablever as tv
 from benchmarks import data
-from benchmarks.tables import APPENDED, COMMITS, HISTORY_ROWS, Size, files_of, forget
+from benchmarks.tables import APPENDED, COMMITS, HISTORY_ROWS, UPSERTS, Size, files_of, forget
 
 Call = Callable[[], object]
 Task = Callable[[Path, Size], Sequence[Call]]
@@ -30,6 +30,18 @@ def upsert(table: Path, size: Size) -> Sequence[Call]:
     """tv.upsert: change scattered rows by key."""
     rows = data.corrected(size.rows, size.changed)
     return [lambda: tv.upsert(str(table), rows)]
+
+
+def upserts(table: Path, size: Size) -> Sequence[Call]:
+    """tv.upsert, a hundred times: each changes other scattered rows."""
+    seeds = range(1, UPSERTS + 1)
+    return [partial(tv.upsert, str(table), data.corrected(size.rows, size.changed, seed=seed)) for seed in seeds]
+
+
+def create(table: Path, size: Size) -> Sequence[Call]:
+    """tv.create_table: the same rows anew, in a folder inside."""
+    rows = data.reviews(size.rows)
+    return [lambda: tv.create_table(str(table / "again"), rows, key="id")]
 
 
 def merge(table: Path, size: Size) -> Sequence[Call]:
@@ -252,9 +264,9 @@ def hash_bytes(table: Path, size: Size) -> Sequence[Call]:  # noqa: ARG001
 TASKS: dict[str, Task] = {
     task.__name__: task
     for task in (
-        upsert, merge, delete, delete_where, peer_delete, append, peer_append, read, peer_read, read_column,
-        peer_read_column, aggregate, peer_aggregate, open_middle, peer_open_middle, diff, diff_commits, diff_cold,
+        upsert, upserts, create, merge, delete, delete_where, peer_delete, append, peer_append, read, peer_read,
+        read_column, peer_read_column, aggregate, peer_aggregate, open_middle, peer_open_middle, diff, diff_commits,
+        diff_cold, read_cold, duckdb_diff, polars_diff, statistics, duckdb_statistics, row_history, changes_of_row,
         hash_rows, polars_hash_rows, hash_files, hash_bytes,
-        read_cold, duckdb_diff, polars_diff, row_history, changes_of_row, statistics, duckdb_statistics,
     )
 }  # fmt: skip

@@ -13,11 +13,11 @@ From the edges inwards; imports run down this list only:
     changefeed                      the change rows of commits
     write                           append, upsert, update, delete, overwrite
     undo                            restore, revert
-    compaction                      compact
+    compaction, vacuuming, usage    compact, vacuum, du
     replay_changes                  changes of one version onto another head
     integrity                       verify: level by level, what is not as it was committed
     tags, runs, pins                names of versions, what used them, what keeps them
-    settings                        set_key, set_not_null, add_constraint
+    settings                        set_key, set_not_null, add_constraint, set_retention, protect
     creation                        a new table
     contents                        content_hash, content_hash_of
     versions                        list_versions, resolve_version
@@ -32,6 +32,7 @@ From the edges inwards; imports run down this list only:
     file_digests                    digests of rows as they lie in files
     engine, predicates, expressions DuckDB, and what an expression lets us skip
     frames                          Polars
+    freeing, ledger                 what a vacuum removes; which objects the versions need
     scan, decode, layout            what must be read to have a version's rows, and how it lies in files
     digest_cache                    the digest of a version where it is known unread
     log, logfiles                   the log of one table
@@ -45,9 +46,9 @@ From the edges inwards; imports run down this list only:
     findings, measures              what a comparison found; the number that stands for a value
     json_values, texts              values as JSON, as text on a screen
     digests, key_filters            what rows are called by their content; which keys a commit changed
-    quantities                      bytes and spans of time, as people write them
+    retention, quantities           policies, bytes and spans of time, as people write them
     changes, rows, refs             the algebra of changes; equality; what a ref means
-    model, errors                   words
+    model, errors, spans            words; sets of versions
 
 Every public name is loaded when it is first used, so that ``import tablever`` costs nothing.
 """
@@ -95,8 +96,10 @@ if TYPE_CHECKING:
     from tablever.runs import unlink_run as unlink_run
     from tablever.runs import versions_of as versions_of
     from tablever.settings import add_constraint as add_constraint
+    from tablever.settings import protect as protect
     from tablever.settings import set_key as set_key
     from tablever.settings import set_not_null as set_not_null
+    from tablever.settings import set_retention as set_retention
     from tablever.sql import connect as connect
     from tablever.sql import query as query
     from tablever.table import Table as Table
@@ -107,6 +110,10 @@ if TYPE_CHECKING:
     from tablever.tags import tag as tag
     from tablever.undo import restore as restore
     from tablever.undo import revert as revert
+    from tablever.usage import Usage as Usage
+    from tablever.usage import du as du
+    from tablever.vacuuming import Vacuum as Vacuum
+    from tablever.vacuuming import vacuum as vacuum
     from tablever.versions import list_versions as list_versions
     from tablever.versions import resolve_version as resolve_version
     from tablever.write import append as append
@@ -126,6 +133,8 @@ _HOMES = {
     "Run": "model",
     "Table": "table",
     "Tag": "model",
+    "Usage": "usage",
+    "Vacuum": "vacuuming",
     "Version": "model",
     "add_constraint": "settings",
     "append": "write",
@@ -142,6 +151,7 @@ _HOMES = {
     "diff_rows": "diff.value",
     "diff_tables": "diff.value",
     "diff_versions": "diff.value",
+    "du": "usage",
     "iter_batches": "read",
     "link_run": "runs",
     "list_pins": "pins",
@@ -150,6 +160,7 @@ _HOMES = {
     "open_table": "table",
     "overwrite": "write",
     "pin": "pins",
+    "protect": "settings",
     "query": "sql",
     "read_version": "read",
     "resolve_version": "versions",
@@ -161,11 +172,13 @@ _HOMES = {
     "scan_version": "read",
     "set_key": "settings",
     "set_not_null": "settings",
+    "set_retention": "settings",
     "tag": "tags",
     "unlink_run": "runs",
     "unpin": "pins",
     "update": "write",
     "upsert": "write",
+    "vacuum": "vacuuming",
     "verify": "integrity.verification",
     "version_changes": "diff.value",
     "versions_of": "runs",

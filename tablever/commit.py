@@ -48,6 +48,9 @@ DELTA_OPERATIONS = {
     "set-key": "SET TBLPROPERTIES",
     "add-constraint": "ADD CONSTRAINT",
     "set-not-null": "CHANGE COLUMN",
+    "set-retention": "SET TBLPROPERTIES",
+    "protect": "SET TBLPROPERTIES",
+    "vacuum": "VACUUM START",
 }
 
 logger = logging.getLogger("tablever")
@@ -234,6 +237,7 @@ def _entry(log: Log, head: Snapshot | None, proposal: Proposal, record: Record) 
         *([proposal.protocol] if proposal.protocol else []),
         *([proposal.metadata] if proposal.metadata else []),
         *_transactions(head, record, moment),
+        *proposal.transactions,
         *(Remove(file, moment, proposal.data_change) for file in proposal.removed),
         *(Add(file, proposal.data_change) for file in sorted(added, key=row_order)),
         *proposal.changes,
@@ -265,6 +269,7 @@ def _commit_info(log: Log, head: Snapshot | None, proposal: Proposal, record: Re
         "rowsUpdated": proposal.rows_updated,
         "keys": proposal.keys.to_json() if proposal.keys else None,
         "batchDigest": None if settings is None else _digest(record, settings),
+        **proposal.record,
     }
     info: dict[str, Any] = {
         "tablever": {name: value for name, value in ours.items() if value not in (None, "", {})},

@@ -28,17 +28,11 @@ from tablever.model import Metadata, Version
 from tablever.options import CommitOptions, record
 from tablever.plan import insertion
 from tablever.protocol import protocol_of
+from tablever.retention import KEEP_HISTORY
 from tablever.schema import arrow_to_delta
 from tablever.storage import Storage, local_root
 
 Deletes = Literal["merge-on-read", "copy-on-write"]
-
-# Delta's defaults destroy history after 30 days; "interval 36500 days" is the longest that every writer understands.
-KEEP_HISTORY = {
-    "delta.logRetentionDuration": "interval 36500 days",
-    "delta.deletedFileRetentionDuration": "interval 36500 days",
-    "delta.enableExpiredLogCleanup": "false",
-}
 
 
 def create_log(

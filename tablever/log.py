@@ -31,14 +31,16 @@ from tablever.errors import (
     VersionVacuumedError,
 )
 from tablever.logfiles import LogFiles, no_table
-from tablever.model import EMPTY, DataFile, Digest, Signature, Snapshot, Tag, Version, Witness
+from tablever.model import EMPTY, DataFile, Digest, Signature, Snapshot, Tag, Vacuumed, Version, Witness
 from tablever.refs import AsOf, HashPrefix, Number, Ref, Relative, TagName, parse_ref
+from tablever.spans import holds
 from tablever.storage import Storage, local_root
 from tablever.texts import plural
 
 __all__ = ["Entry", "HasLog", "Log", "TableLike", "entry_path", "open_log"]
 
 KEPT_SNAPSHOTS = 16
+VACUUM = "tablever.vacuum"  # the application id under which a snapshot knows the newest vacuum of ours
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,64 @@ class Log:
             for number in entries[bisect_right(entries, self._history.newest) :]:
                 self._extend(number)
             return [self._history.versions[number] for number in entries]
+
+    def first_readable(self) -> int:
+        """The oldest version whose files the log can tell, removed or not. Raises TableNotFoundError."""
+        newest = self.head_number()
+        oldest = self._files.relist().first_readable
+        return newest if oldest is None else oldest
+
+    def vacuumed(self) -> Vacuumed:
+        """What vacuums have removed, as the head has it: the newest's record, which counts those before it too."""
+        number = self.head().transactions.get(VACUUM)
+        return Vacuumed() if number is None else self._vacuum(number)
+
+    def _vacuum(self, number: int) -> Vacuumed:
+        try:
+            return commits.vacuumed(number, self._files.info(number))
+        except VersionVacuumedError:  # another tool removed that entry: what is gone is then only gone
+            return Vacuumed()
+
+    def check_kept(self, number: int) -> None:
+        """Raises VersionVacuumedError where a vacuum took the version's rows, or is about to."""
+        if holds(self.vacuumed().rows, number):
+            raise self.lost(number)
+
+    def lost(self, number: int, file: str | None = None) -> VersionVacuumedError:
+        """The error for a version that cannot be read any more, since objects of it (``file``) are gone.
+
+        Its facts: ``version``, ``file``, ``vacuumed_by`` (the vacuum that took it; None where another tool did), and
+        ``older`` and ``newer``, the nearest versions that can still be read as far as the log tells (or None).
+        """
+        newest = self.vacuumed()
+        facts: dict[str, Any] = {"version": number, "file": file, "vacuumed_by": None, "older": None, "newer": None}
+        if not _tells(newest, number):
+            what = "" if file is None else f": its file '{file}' is gone"
+            return VersionVacuumedError(
+                f"version {number} of '{self.name}' cannot be read{what}",
+                hint=f"another tool may have vacuumed the table; try a later version: tablever log {self.name}",
+                **facts,
+            )
+        took = newest
+        while took.before is not None and _tells(before := self._vacuum(took.before), number):
+            took = before
+        facts["vacuumed_by"] = took.by
+        if not holds(newest.rows, number):
+            return VersionVacuumedError(
+                f"what version {number} of '{self.name}' changed was vacuumed by version {took.by}",
+                hint="its rows can be read, and compared with another version's",
+                **facts,
+            )
+        older = range(number - 1, self.first_readable() - 1, -1)
+        newer = range(number + 1, self.head_number() + 1)
+        for name, near in (("older", older), ("newer", newer)):
+            facts[name] = next((each for each in near if not holds(newest.rows, each)), None)
+        left = [str(facts[name]) for name in ("older", "newer") if facts[name] is not None]
+        return VersionVacuumedError(
+            f"version {number} of '{self.name}' was vacuumed by version {took.by}",
+            hint=f"the nearest versions that can be read: {' and '.join(left)}",
+            **facts,
+        )
 
     def record(self, number: int) -> Mapping[str, Any]:
         """What tablever wrote into a version's entry (docs/reference/format.md).
@@ -459,6 +519,11 @@ class Log:
             oldest=oldest,
             newest=newest,
         )
+
+
+def _tells(record: Vacuumed, number: int) -> bool:
+    """Whether the record of a vacuum says that a version lost something."""
+    return holds(record.rows, number) or holds(record.changes, number)
 
 
 class HasLog(Protocol):

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tablever.errors import CorruptionError
+from tablever.spans import Spans
 
 _MODULUS = 1 << 128
 _DIGEST = re.compile("[0-9a-f]{32}")
@@ -222,6 +223,23 @@ class ChangeFile:
     size: int
     partition_values: Mapping[str, str | None] = field(default_factory=lambda: EMPTY)
     tags: Mapping[str, str | None] | None = None
+
+
+@dataclass(frozen=True)
+class Vacuumed:
+    """What vacuums of ours have removed.
+
+    Attributes:
+        by: the newest version that recorded it; None where there was no vacuum.
+        rows: the versions that lost data or vector files, so that they cannot be read.
+        changes: the versions that lost their change rows.
+        before: the vacuum before that one.
+    """
+
+    by: int | None = None
+    rows: Spans = ()
+    changes: Spans = ()
+    before: int | None = None
 
 
 @dataclass(frozen=True)

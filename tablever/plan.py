@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from tablever import key_filters
 from tablever.changes import Net
 from tablever.datafiles import CHANGE_TYPE, Staging, write_changes, write_rows
 from tablever.deletions import Replacement, delete_positions
+from tablever.delta.actions import Transaction
 from tablever.digests import digest_of, row_digests
 from tablever.file_digests import digest_at, recorded_sum
 from tablever.frames import ROW, split_rows, to_arrow
@@ -40,6 +42,8 @@ class Proposal:
         rows_updated: keys whose row has other values; such rows are in both.
         keys: those of all rows of the net change, where they are few.
         data_change: whether rows change; False where they only come to lie in other files.
+        transactions: besides that of a batch.
+        record: what the entry says besides, below ``tablever``.
     """
 
     operation: str
@@ -54,6 +58,8 @@ class Proposal:
     keys: KeyFilter | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     data_change: bool = True
+    transactions: tuple[Transaction, ...] = ()
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def insertion(

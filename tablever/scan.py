@@ -114,12 +114,22 @@ def open_scan(log: Log, snapshot: Snapshot, files: Sequence[DataFile] | None = N
     """Prepare to read a snapshot, or some of its files, in row order.
 
     Raises:
-        VersionVacuumedError: a file is gone.
+        VersionVacuumedError: a file is gone; ``older`` and ``newer`` are the nearest versions to be read instead.
         UnsupportedFeatureError: a file lies outside the table's folder.
         CorruptionError: a file has another size than the log says, or a footer cannot be read.
     """
     chosen = snapshot.files if files is None else files
+    _check_vectors(log, snapshot, chosen)
     return Scan(log.storage, snapshot, tuple(_scan_file(log, snapshot, file) for file in chosen))
+
+
+def _check_vectors(log: Log, snapshot: Snapshot, files: Sequence[DataFile]) -> None:
+    """A vector that is gone must not be found out half-way through a read."""
+    root = str(log.storage.root)
+    stored = [file.vector for file in files if file.vector is not None and file.vector.storage_type != "i"]
+    for path in {vectors.vector_path(vector, root=root) for vector in stored}:
+        if not log.storage.exists(path):
+            raise log.lost(snapshot.version, path)
 
 
 def change_scan(log: Log, snapshot: Snapshot, files: Sequence[ChangeFile], change_type: str) -> Scan:
@@ -147,7 +157,7 @@ def _check_size(log: Log, snapshot: Snapshot, file: DataFile, location: str) -> 
     try:
         size = os.stat(location).st_size  # noqa: PTH116 - a tenth of the time of Path.stat, for thousands of files
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise missing_file(log.name, snapshot.version, file) from error
+        raise log.lost(snapshot.version, file.path) from error
     if size != file.size:
         raise CorruptionError(
             f"version {snapshot.version} of '{log.name}' is damaged: its file '{file.path}' has {size} bytes, "
@@ -163,7 +173,7 @@ def _globs(location: str) -> bool:
 
 
 def missing_file(table: str, version: int, file: DataFile) -> VersionVacuumedError:
-    """The error for a version whose data file is gone."""
+    """The error for a version whose data file went while it was read."""
     return VersionVacuumedError(
         f"version {version} of '{table}' cannot be read: its file '{file.path}' is gone",
         hint=f"another tool may have vacuumed the table; try a later version: tablever log {table}",

@@ -1,10 +1,14 @@
-"""Changes of a table's rules: its key, NOT NULL and CHECK constraints. Each is validated against every row first."""
+"""Changes of a table's rules: its key, NOT NULL and CHECK constraints, what it keeps.
+
+Rules for rows are validated against every row first.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Unpack
 
 import pyarrow as pa
@@ -24,6 +28,7 @@ from tablever.model import Metadata, Snapshot, Version
 from tablever.options import CommitOptions, record
 from tablever.plan import Proposal
 from tablever.protocol import protocol_for
+from tablever.retention import KEEP_HISTORY, RETENTION, parse_policy, threats_of
 from tablever.scan import open_scan
 from tablever.schema import extend_delta
 
@@ -125,6 +130,68 @@ def add_constraint(table: TableLike, name: str, check: str, **options: Unpack[Co
         return _settings_change("add-constraint", head, metadata)
 
     return commit(log, plan, record(log, options, text_content(name, check)))
+
+
+def set_retention(table: TableLike, policy: str | None, **options: Unpack[CommitOptions]) -> Version | None:
+    """Store which versions a ``vacuum`` keeps. Nothing goes before one is run.
+
+    Args:
+        policy: ``"all"``, ``"pinned"``, ``"90 days"``, ``"10 versions"``, or several with commas between: kept is what
+            any of them keeps, and always the head and what tags, runs and pins name. None removes it: all is kept.
+
+    Raises:
+        InvalidInputError: no policy.
+
+    Example:
+        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}])
+        >>> set_retention(table, "pinned, 90 days").operation
+        'set-retention'
+    """
+    text = None if policy is None else parse_policy(policy).text
+    log = open_log(table)
+
+    def plan(head: Snapshot, _: Staging) -> Proposal | None:
+        kept = {k: v for k, v in head.metadata.configuration.items() if k != RETENTION}
+        return _properties_change("set-retention", head, kept | ({} if text is None else {RETENTION: text}))
+
+    return commit(log, plan, record(log, options, text_content("set-retention", str(text))))
+
+
+def protect(table: TableLike, **options: Unpack[CommitOptions]) -> Version | None:
+    """Set the properties that keep other Delta writers from destroying history, as tables of ours have them.
+
+    Without them any writer may delete log entries older than 30 days, and a ``VACUUM`` the files of old versions.
+
+    Returns:
+        The new Version; None where they are set already.
+
+    Example:
+        >>> import deltalake, pyarrow
+        >>> deltalake.write_deltalake(folder / "events", pyarrow.table({"id": [1]}))
+        >>> protect(folder / "events").operation
+        'protect'
+        >>> protect(folder / "events") is None
+        True
+    """
+    log = open_log(table)
+
+    def plan(head: Snapshot, _: Staging) -> Proposal | None:
+        return _properties_change("protect", head, {**head.metadata.configuration, **KEEP_HISTORY})
+
+    return commit(log, plan, record(log, options, text_content("protect")))
+
+
+def threats(table: TableLike) -> tuple[str, ...]:
+    """What the table's own properties let other Delta writers destroy, in sentences; none where ``protect`` was run."""
+    log = open_log(table)
+    times = [version.timestamp for version in log.versions()]
+    return threats_of(log.head().metadata.configuration, times, datetime.now(UTC))
+
+
+def _properties_change(operation: str, head: Snapshot, configuration: dict[str, str]) -> Proposal | None:
+    if configuration == dict(head.metadata.configuration):
+        return None
+    return _settings_change(operation, head, replace(head.metadata, configuration=configuration))
 
 
 def _check_all(log: Log, head: Snapshot, metadata: Metadata) -> None:

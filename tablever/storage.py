@@ -10,10 +10,12 @@ import errno
 import hashlib
 import io
 import os
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
@@ -60,6 +62,15 @@ def local_root(uri: str | os.PathLike[str]) -> Path:
     if "\0" in text or not text:
         raise TableNotFoundError(f"no table at {text!r}: that is not a path", hint=None, uri=text)
     return Path(text).expanduser().absolute()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object: its path relative to the table, its bytes, and when it was last changed (aware, UTC)."""
+
+    path: str
+    size: int
+    modified: datetime
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,23 @@ class Storage:
                 return sorted(os.listdir(self.path(folder)))
             except (FileNotFoundError, NotADirectoryError):
                 return []
+
+    def walk(self) -> Iterator[Stored]:
+        """Every object below the table's folder, in no order; not what lies in tables inside it, nor behind links."""
+        with storage_errors(f"list '{self.root}'"):
+            for folder, folders, names in os.walk(self.root, onerror=_raise):
+                if folder != str(self.root) and "_delta_log" in folders:
+                    folders.clear()
+                    continue
+                below = os.path.relpath(folder, self.root)
+                for name in names:
+                    try:
+                        found = os.lstat(f"{folder}/{name}")
+                    except FileNotFoundError:  # a writer's temporary file
+                        continue
+                    if stat.S_ISREG(found.st_mode):
+                        path = name if below == "." else f"{below.replace(os.sep, '/')}/{name}"
+                        yield Stored(path, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def put_if_absent(self, relative: str, data: bytes) -> bool:
         """Create an object durably, whole or not at all; False where one of that name is there already.
@@ -263,6 +291,11 @@ def whole_file(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             sync_folder(parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def make_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import pyarrow as pa
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tablever.findings import Plan
     from tablever.history.events import RowEvent
     from tablever.integrity.report import Level, Progress, Report
+    from tablever.usage import Usage
+    from tablever.vacuuming import Vacuum
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,33 @@ class Table:
     ) -> Version | None:
         """See ``tablever.compact``."""
         return compaction.compact(self, target=target, min_files=min_files, deleted=deleted, cluster=cluster, **options)
+
+    def set_retention(self, policy: str | None, **options: Unpack[CommitOptions]) -> Version | None:
+        """See ``tablever.set_retention``."""
+        return settings.set_retention(self, policy, **options)
+
+    def protect(self, **options: Unpack[CommitOptions]) -> Version | None:
+        """See ``tablever.protect``."""
+        return settings.protect(self, **options)
+
+    def vacuum(
+        self,
+        *,
+        keep: str | None = None,
+        dry_run: bool = True,
+        safety: str | timedelta = "1 day",
+        **options: Unpack[RecordOptions],
+    ) -> Vacuum:
+        """See ``tablever.vacuum``."""
+        from tablever import vacuuming
+
+        return vacuuming.vacuum(self, keep=keep, dry_run=dry_run, safety=safety, **options)
+
+    def du(self) -> Usage:
+        """See ``tablever.du``."""
+        from tablever import usage
+
+        return usage.du(self)
 
     def versions(self) -> list[Version]:
         """See ``tablever.list_versions``."""

@@ -18,7 +18,7 @@ from tablever.plan import Proposal, whole_files
 from tablever.protocol import protocol_for
 from tablever.refs import Ref
 from tablever.replay_changes import plan_changes
-from tablever.scan import locate, missing_file
+from tablever.scan import locate
 
 VERSIONED_SETTINGS = ("tablever.key", "delta.constraints.")
 
@@ -48,6 +48,7 @@ def restore(table: TableLike, ref: Ref, **options: Unpack[CommitOptions]) -> Ver
     target = log.snapshot(number)
 
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
+        log.check_kept(number)  # of the head: a vacuum may have come in between
         metadata = _restored(head.metadata, target.metadata)
         unchanged = metadata == head.metadata
         removed, added = _only_in(head, target), _only_in(target, head)
@@ -60,7 +61,7 @@ def restore(table: TableLike, ref: Ref, **options: Unpack[CommitOptions]) -> Ver
         else:
             for file in added:
                 if not Path(locate(log.storage, file.path)).exists():
-                    raise missing_file(log.name, number, file)
+                    raise log.lost(number, file.path)
             proposal = whole_files(
                 staging,
                 "restore",

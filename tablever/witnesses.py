@@ -64,6 +64,7 @@ def attest(log: Log, number: int, author: str) -> dict[str, Any]:
         VersionVacuumedError: it cannot be read any more.
         CorruptionError, UnsupportedFeatureError: it cannot be read right.
     """
+    log.check_kept(number)
     version = log.version(number)
     snapshot = log.snapshot(number)
     if not version.commit_hash:
@@ -91,7 +92,7 @@ def put(log: Log, path: str, values: Mapping[str, Any]) -> bool:
     if not witness_files.put(log.storage, path, values):
         return False
     try:
-        Log(log.storage, uri=log.uri).snapshot(values["version"])
+        log.check_kept(values["version"])
     except VersionVacuumedError:
         take_away(log, path, values["author"], "its version was removed while this was made")
         raise

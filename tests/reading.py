@@ -118,6 +118,11 @@ def ordered(found: pa.Table, state: State) -> list[Any]:
     return [identity(row, state.columns) for row in rows_of(found)]
 
 
+def same(one: pa.Table, other: pa.Table) -> bool:
+    """Whether two reads gave the same rows in the same order; NaN, unlike to pyarrow, is NaN."""
+    return one.schema.equals(other.schema) and repr(one.to_pylist()) == repr(other.to_pylist())
+
+
 def contents(table: Path) -> dict[str, int]:
     """What lies in a table's folder, caches aside: path to size."""
     return {

@@ -151,16 +151,18 @@ def test_rows_order_and_history_stay(shape: Shape, data: st.DataObject) -> None:
             return
         assert (version.operation, version.message, version.rows) == ("compact", "tidy", head.num_rows)
         assert (version.rows_added, version.rows_removed, version.rows_updated) == (0, 0, 0)
+        assert version.content_hash == versions[-1].content_hash
+        tv.verify(path, level="rows")
         assert_same_order(after, head, shape)
         for number, rows in before.items():
-            assert tv.read_version(path, number).equals(rows)
+            assert reading.same(tv.read_version(path, number), rows)
         assert tv.list_versions(path)[:-1] == versions
         number = version.number
         assert tv.query(f"FROM table_changes('t', {number}, {number})", tables={"t": path}).num_rows == 0
         assert tv.diff_versions(path, number - 1, number).summary.added == 0
         assert not [action for action in actions(path, number) if action.get("dataChange", False)]
         columns = [Column(field.name, field.type) for field in head.schema]
-        if not any(pa.types.is_nested(column.type) for column in columns):
+        if not shape.partition_by and not any(pa.types.is_nested(column.type) for column in columns):
             for name, reader in reading.THEIRS.items():
                 reading.assert_rows(reader(path, number), columns, head.to_pylist(), name)
         for _ in range(10):

@@ -179,10 +179,12 @@ def example(*lines: str, note: str | None = None) -> str:
 
 def write_options(command: _Command) -> _Command:
     """The options that every write to a table that is there takes, and --json."""
-    only_if = click.option(
-        "--if-version", metavar="REF", help="Refuse (exit code 6) unless this is the latest version."
-    )
-    return _with_options(command, [*_commit_options(), only_if, *_load_options()])
+    return _with_options(command, [*_commit_options(), _only_if(), *_load_options()])
+
+
+def record_options(command: _Command) -> _Command:
+    """The options of every commit to a table that is there, loads or not, and --json."""
+    return _with_options(command, [*_commit_options(), _only_if(), as_json])
 
 
 def creation_options(command: _Command) -> _Command:
@@ -202,6 +204,10 @@ def _commit_options() -> list[Callable[[_Command], _Command]]:
             help="Kept with the version; JSON or text.",
         ),
     ]
+
+
+def _only_if() -> Callable[[_Command], _Command]:
+    return click.option("--if-version", metavar="REF", help="Refuse (exit code 6) unless this is the latest version.")
 
 
 def _load_options() -> list[Callable[[_Command], _Command]]:
@@ -249,8 +255,9 @@ def run_write(table: str, write: Write, options: Mapping[str, Any]) -> None:
         "author": options["author"],
         "metadata": json_values(options["metadata"], "--metadata") or None,
         "if_version": options.get("if_version"),
-        "batch_id": options["batch_id"],
     }
+    if "batch_id" in options:
+        commit["batch_id"] = options["batch_id"]
     before: int | None = None
     started = time.perf_counter()
     try:

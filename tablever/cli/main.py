@@ -21,6 +21,7 @@ from tablever.cli import (
     diff_commands,
     history_commands,
     read_commands,
+    space_commands,
     verify_command,
     witness_commands,
     write_commands,
@@ -117,6 +118,11 @@ for command in (
     witness_commands.unpin,
     witness_commands.pins,
     verify_command.verify,
+    space_commands.du,
+    space_commands.compact,
+    space_commands.set_retention,
+    space_commands.vacuum,
+    space_commands.protect,
 ):
     cli.add_command(command)
 

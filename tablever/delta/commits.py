@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tablever.delta.actions import Action, Add, Remove
-from tablever.model import EMPTY, DataFile, Version
+from tablever.model import EMPTY, DataFile, Vacuumed, Version
+from tablever.spans import parse_spans
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RowsOf = Callable[[DataFile], int | None]
@@ -100,6 +101,15 @@ def to_version(
         content_hash=_text(record.get("contentHash")),
         metadata=metadata if isinstance(metadata, dict) else {},
     )
+
+
+def vacuumed(number: int, info: Mapping[str, Any]) -> Vacuumed:
+    """What the entry of a vacuum records, ours; nothing where it is no such entry."""
+    record = own_record(info) or {}
+    rows, changes = (parse_spans(record.get(key, [])) for key in ("vacuumed", "vacuumedChanges"))
+    if record.get("operation") != "vacuum" or rows is None or changes is None:
+        return Vacuumed()
+    return Vacuumed(number, rows, changes, _count(record.get("lastVacuum")))
 
 
 def own_counts(record: Mapping[str, Any]) -> Counts:

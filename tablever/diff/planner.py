@@ -28,6 +28,7 @@ from tablever.layout import physical_name, table_schema
 from tablever.log import Log
 from tablever.model import ChangeFile, DataFile, DeletionVector, Metadata, Snapshot, Version
 from tablever.scan import SCHEMA_TAG, Positions, locate, missing_file, only_in, read_footer
+from tablever.spans import holds
 from tablever.texts import plural, size_text
 
 OPENING = 64 * 1024  # what opening an object costs, in bytes read: ten thousand tiny commits are not free
@@ -355,7 +356,10 @@ def _feed(log: Log, first: Snapshot, numbers: Iterable[int]) -> tuple[list[Commi
     files = {identity(file): file for file in first.files}
     metadata = first.metadata
     feed, read = [], []
+    vacuumed = log.vacuumed()
     for number in numbers:
+        if any(holds(gone, n) for gone, n in ((vacuumed.changes, number), (vacuumed.rows, number))):
+            raise _NotAllowed(f"what version {number} changed was vacuumed")
         try:
             entry = log.entry(number)
         except (VersionVacuumedError, CorruptionError) as error:

@@ -43,10 +43,16 @@ FUNCTIONS = {
     "hash": "content_hash",
     "read": "read_version",
     "sql": "query",
+    "du": "du",
+    "compact": "compact",
+    "set-retention": "set_retention",
+    "vacuum": "vacuum",
+    "protect": "protect",
 }
 OTHERWISE = {"uri": "table", "rows_or_schema": "file_names", "rows": "file_names", "keys": "file_names", "sql": "query"}
 NOT_IN_THE_SHELL = {"storage_options"}
-MEANINGLESS = {("create", "if_version")}  # there is no version yet
+# there is no version yet; what commits no rows is no load; the shell asks first
+MEANINGLESS = {("create", "if_version"), ("compact", "batch_id"), ("vacuum", "batch_id"), ("vacuum", "dry_run")}
 IN_THE_TARGET = {("show", "ref"), ("read", "ref"), ("hash", "ref")}  # data/reviews@3
 
 

@@ -1,0 +1,119 @@
+"""Which objects of a table which versions need, by its log alone: data files, vector files, change files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from tablever.delta.actions import Action, Add, Remove, decode_path
+from tablever.delta.replay import Identity, identity
+from tablever.delta.vectors import vector_path
+from tablever.log import Log
+from tablever.model import ChangeFile, DataFile
+from tablever.spans import Spans, joined
+
+Kind = Literal["data", "vectors", "changes"]
+
+
+@dataclass(frozen=True)
+class Needed:
+    """An object, and the versions that cannot be read without it (of change files: whose changes cannot)."""
+
+    path: str
+    kind: Kind
+    versions: Spans
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the log says of objects.
+
+    Attributes:
+        first: the oldest version that the log lets one build.
+        times: when each version from there to the head was made.
+        objects: by path, relative to the table and decoded.
+    """
+
+    first: int
+    times: tuple[datetime, ...]
+    objects: Mapping[str, Needed]
+
+    @property
+    def head(self) -> int:
+        """The newest version."""
+        return self.first + len(self.times) - 1
+
+
+def read_ledger(log: Log) -> Ledger:
+    """Read every entry of the log once.
+
+    Raises:
+        CorruptionError: an entry is damaged, or missing between others: nobody knows then what is needed.
+        UnsupportedFeatureError: an object lies outside the table's folder.
+    """
+    first, head = log.first_readable(), log.head_number()
+    known = {version.number: version.timestamp for version in log.versions() if first <= version.number <= head}
+    times = tuple(known.get(number) or log.version(number).timestamp for number in range(first, head + 1))
+    tally = _Tally(str(log.storage.root))
+    begun: list[Action] = [Add(file) for file in log.snapshot(first).files]
+    # A checkpoint says which files live, not which change rows the commit of its version wrote.
+    tally.note(first, [*begun, *(log.entry(first).actions if first in known else ())])
+    for number in range(first + 1, head + 1):
+        tally.note(number, log.entry(number).actions)
+    return Ledger(first, times, tally.finished(head))
+
+
+class _Tally:
+    """Counts, version by version, how many logical files rest on each object."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._files: dict[Identity, tuple[str, ...]] = {}
+        self._uses: Counter[str] = Counter()
+        self._since: dict[str, int] = {}
+        self._spans: dict[str, list[tuple[int, int]]] = {}
+        self._kinds: dict[str, Kind] = {}
+
+    def note(self, number: int, actions: Iterable[Action]) -> None:
+        touched: set[str] = set()
+        for action in actions:
+            if isinstance(action, ChangeFile):
+                path = decode_path(action.path, root=self._root)
+                self._kinds.setdefault(path, "changes")
+                self._spans.setdefault(path, []).append((number, number))
+            elif isinstance(action, Add | Remove):
+                name = identity(action.file)
+                gone = self._files.pop(name, ())
+                self._uses.subtract(gone)
+                came = self._objects(action.file) if isinstance(action, Add) else ()
+                if came:
+                    self._files[name] = came
+                    self._uses.update(came)
+                touched.update(gone, came)
+        for path in touched:
+            if self._uses[path] and path not in self._since:
+                self._since[path] = number
+            elif not self._uses[path] and path in self._since:
+                self._close(path, number - 1)
+
+    def _objects(self, file: DataFile) -> tuple[str, ...]:
+        path = decode_path(file.path, root=self._root)
+        self._kinds[path] = "data"  # a change file may be a data file too: then it is needed as one
+        if file.vector is None or file.vector.storage_type == "i":
+            return (path,)
+        vectors = vector_path(file.vector, root=self._root)
+        self._kinds[vectors] = "vectors"
+        return path, vectors
+
+    def _close(self, path: str, last: int) -> None:
+        first = self._since.pop(path)
+        if first <= last:
+            self._spans.setdefault(path, []).append((first, last))
+
+    def finished(self, head: int) -> dict[str, Needed]:
+        for path in list(self._since):
+            self._close(path, head)
+        return {path: Needed(path, self._kinds[path], joined(spans)) for path, spans in self._spans.items()}

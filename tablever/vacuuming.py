@@ -1,0 +1,160 @@
+"""Free the space of versions that nobody keeps. What is lost is recorded in the log before it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Unpack
+
+from tablever.commit import commit
+from tablever.datafiles import Staging
+from tablever.delta import features
+from tablever.delta.actions import Transaction
+from tablever.freeing import VacuumPlan, plan_vacuum
+from tablever.ledger import read_ledger
+from tablever.log import VACUUM, Log, TableLike, open_log
+from tablever.model import Snapshot, Version
+from tablever.options import RecordOptions, record
+from tablever.plan import Proposal
+from tablever.quantities import parse_span
+from tablever.retention import KEEP_ALL, Policy, parse_policy, stored_policy
+from tablever.witnesses import witnessed
+
+EVERYTHING = parse_policy(KEEP_ALL)
+
+
+@dataclass(frozen=True)
+class Vacuum(VacuumPlan):
+    """What a vacuum removed, or for a dry run would remove.
+
+    Attributes:
+        dry_run: whether nothing was removed.
+        version: the commit that recorded it; None where there was nothing new to record.
+    """
+
+    dry_run: bool = field(default=True, kw_only=True)
+    version: Version | None = field(default=None, kw_only=True)
+
+
+def vacuum(
+    table: TableLike,
+    *,
+    keep: str | None = None,
+    dry_run: bool = True,
+    safety: str | timedelta = "1 day",
+    **options: Unpack[RecordOptions],
+) -> Vacuum:
+    """Remove the files that only versions need which nobody keeps.
+
+    The head, and every version that a tag, a run or a pin names, is kept whatever the policy. A version that loses
+    files stays in the log, with its counts and hashes; reading it raises VersionVacuumedError, which names the nearest
+    versions that can be read. Log entries, checkpoints, tags, runs, pins, and files that no Delta writer makes are
+    never removed.
+
+    Args:
+        keep: what is kept: ``"all"``, ``"pinned"``, ``"90 days"`` (versions that were the head then or later),
+            ``"10 versions"``, or several with commas between. By default what ``set_retention`` stored, else
+            everything: then only what crashed writers and an unfinished vacuum left goes.
+        dry_run: only say what would go.
+        safety: what left the head, or was written and never committed, less than this ago stays: somebody may be
+            reading it, or about to commit it.
+
+    Returns:
+        What went, or would go: objects, bytes, and the versions that cannot be read afterwards.
+
+    Raises:
+        InvalidInputError: a policy or a span that is none.
+        CorruptionError: an entry of the log, or a tag, run or pin cannot be read: nothing is removed then.
+        ConflictError, UnsupportedFeatureError, StorageError: as ``append``.
+
+    Example:
+        >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}], key="id")
+        >>> _ = overwrite(table, [{"id": 2, "stars": 1}])
+        >>> _ = tag(table, "v1.0", 1)
+        >>> _ = overwrite(table, [{"id": 3, "stars": 2}])
+        >>> vacuum(table, keep="0 days", safety="0 days").lost
+        ((0, 0),)
+        >>> vacuum(table, keep="0 days", safety="0 days", dry_run=False).version.operation
+        'vacuum'
+        >>> read_version(table, "v1.0").to_pylist()
+        [{'id': 2, 'stars': 1}]
+    """
+    span = parse_span(safety)
+    policy = None if keep is None else parse_policy(keep)
+    log = open_log(table)
+    now = datetime.now(UTC)
+    if dry_run:
+        record(log, options)
+        return _as_report(_planned(log, policy or stored_policy(log.head().metadata.configuration), now, span))
+    said = record(log, options)
+    report: list[VacuumPlan] = []
+
+    def plan(head: Snapshot, _: Staging) -> Proposal | None:
+        chosen = policy or stored_policy(head.metadata.configuration)
+        report[:] = [_planned(log, chosen, now, span)]
+        return _recorded(log, head, report[0])
+
+    version = commit(log, plan, said)
+    first = report[0]
+    while True:  # what was named while the record was made is spared, and another record takes it back
+        head = log.head()
+        features.check_writable(head.protocol, head.metadata)
+        left = _planned(log, EVERYTHING, now, span)
+        if _recorded(log, head, left) is None:
+            break
+        again = commit(log, lambda head, _: _finished(log, head, now, span), replace(said, if_version=None))
+        version = version or again
+    for removal in left.removals:
+        log.storage.remove(removal.path)
+    done = VacuumPlan(first.policy, first.kept, left.removals, first.spared, left.lost, left.lost_changes)
+    return _as_report(done, version=version, dry_run=False)
+
+
+def _planned(log: Log, policy: Policy, now: datetime, safety: timedelta) -> VacuumPlan:
+    """The plan as everything stands now."""
+    stored = list(log.storage.walk())  # before the log: what a commit adds meanwhile is not taken for a leftover
+    ledger = read_ledger(log)
+    return plan_vacuum(
+        ledger,
+        stored,
+        policy=policy,
+        pinned=witnessed(log).keys(),
+        vacuumed=log.vacuumed(),
+        now=now,
+        safety=safety,
+    )
+
+
+def _finished(log: Log, head: Snapshot, now: datetime, safety: timedelta) -> Proposal | None:
+    return _recorded(log, head, _planned(log, EVERYTHING, now, safety))
+
+
+def _recorded(log: Log, head: Snapshot, planned: VacuumPlan) -> Proposal | None:
+    """The commit that says what is lost; None where the log says so already."""
+    before = log.vacuumed()
+    if (planned.lost, planned.lost_changes) == (before.rows, before.changes):
+        return None
+    ours = {
+        "vacuumed": [list(span) for span in planned.lost],
+        "vacuumedChanges": [list(span) for span in planned.lost_changes],
+        "lastVacuum": before.by,
+    }
+    return Proposal(
+        "vacuum",
+        parameters={"keep": planned.policy, "objects": str(len(planned.removals)), "bytes": str(planned.bytes)},
+        transactions=(Transaction(VACUUM, head.version + 1, None),),
+        record={name: value for name, value in ours.items() if value is not None},
+    )
+
+
+def _as_report(planned: VacuumPlan, *, version: Version | None = None, dry_run: bool = True) -> Vacuum:
+    return Vacuum(
+        planned.policy,
+        planned.kept,
+        planned.removals,
+        planned.spared,
+        planned.lost,
+        planned.lost_changes,
+        dry_run=dry_run,
+        version=version,
+    )
