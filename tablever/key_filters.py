@@ -1,6 +1,6 @@
 """Which keys a commit changed, in 12 bits each: a Bloom filter that says "no" for sure, or "perhaps".
 
-It holds the digests (``digests.row_digests``) of the key's columns alone, or of whole rows in a table without a key.
+It holds sums of cells (``digests.cell_sums``): of the key's columns alone, or of whole rows in a table without a key.
 Of 1,000 keys that it does not hold it takes about three for held.
 """
 
@@ -57,7 +57,7 @@ class KeyFilter:
 
 
 def build(columns: Sequence[str], digests: pl.Series) -> KeyFilter:
-    """The filter that holds these digests of the key columns, or of whole rows where ``columns`` is empty."""
+    """The filter that holds these sums of cells of the key columns, or of whole rows where ``columns`` is empty."""
     flags = np.zeros(max(MIN_BYTES, -(-len(digests) * BITS_PER_KEY // 8)) * 8, np.bool_)
     flags[_places(digests, len(flags))] = True
     return KeyFilter(tuple(columns), np.packbits(flags, bitorder="little").tobytes())

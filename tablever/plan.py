@@ -19,7 +19,7 @@ from tablever.changes import Net
 from tablever.datafiles import CHANGE_TYPE, Staging, write_changes, write_rows
 from tablever.deletions import Replacement, delete_positions
 from tablever.delta.actions import Transaction
-from tablever.digests import digest_of, row_digests
+from tablever.digests import cell_sums, digest_of
 from tablever.file_digests import digest_at, recorded_sum
 from tablever.frames import ROW, split_rows, to_arrow
 from tablever.key_filters import KeyFilter
@@ -86,7 +86,7 @@ def _keys(key: Sequence[str], changed: Sequence[pa.Table | pl.DataFrame]) -> Key
     """The filter of the keys of a net change, or without a key of its rows; None where they are many."""
     if not 0 < sum(map(len, changed)) <= key_filters.MAX_ROWS:
         return None
-    digests = [row_digests(rows.select(key) if key else rows) for rows in changed]
+    digests = [cell_sums(rows.select(key) if key else rows) for rows in changed]
     return key_filters.build(key, pl.concat(digests))
 
 

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from tablever import merge
-from tablever.digests import row_digests, words_of
+from tablever.digests import cell_sums, words_of
 from tablever.frames import polars_types
 from tablever.history.view import View
 from tablever.key_filters import KeyFilter, holds_any, may_hold
@@ -61,7 +61,7 @@ class Probe:
 
     @cached_property
     def _digests(self) -> pl.Series:
-        return row_digests(self.rows)
+        return cell_sums(self.rows)
 
     @cached_property
     def _words(self) -> list[tuple[int, int]]:
