@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -78,13 +79,13 @@ def lifetimes(history: History) -> Iterator[tuple[DataFile, Step, range]]:
         yield file, since, range(since.number, history.head + 1)
 
 
-def inventory(storage: Storage, history: History, wanted: Sequence[int]) -> Inventory:
+def inventory(storage: Storage, history: History, wanted: frozenset[int]) -> Inventory:
     """The files and vectors that some versions need; a change file is needed by its own version."""
     root, asked = storage.root.as_posix(), sorted(wanted)
     files: dict[str, Needed] = {}
     held: dict[tuple[str, str], NeededVector] = {}
     for file, _, span in lifetimes(history):
-        if not any(number in span for number in asked):
+        if bisect_left(asked, span.start) == bisect_left(asked, span.stop):
             continue
         tags = file.tags or {}
         path = decode_path(file.path, root=root)
@@ -94,7 +95,7 @@ def inventory(storage: Storage, history: History, wanted: Sequence[int]) -> Inve
             sha256 = tags.get(VECTOR_SHA256_TAG)
             held.setdefault((path, file.vector.id), NeededVector(file.vector, sha256)).spans.append(span)
     for step in history.steps:
-        for change in step.changes if step.number in asked else ():
+        for change in step.changes if step.number in wanted else ():
             needed = files.setdefault(decode_path(change.path, root=root), Needed(CHANGE_FILE))
             expected = change.size, (change.tags or {}).get(SHA256_TAG)
             needed.expected.setdefault(expected, []).append(range(step.number, step.number + 1))

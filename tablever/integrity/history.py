@@ -6,33 +6,22 @@ On the way the history is replayed once: what each version adds and takes away i
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from tablever.delta import checkpoint, commits, replay, seals
+from tablever.delta import commits, replay, seals
 from tablever.delta.actions import Action, build_actions, decode_entry
-from tablever.delta.listing import (
-    LOG_FOLDER,
-    SIDECAR_FOLDER,
-    CheckpointFiles,
-    Listing,
-    entry_name,
-    entry_path,
-    parse_names,
-)
+from tablever.delta.listing import Listing, entry_name, entry_path
 from tablever.digests import render_hash
 from tablever.errors import CorruptionError
+from tablever.integrity.checkpoints import CHECKPOINT, check_pointer, differences, reach, read_checkpoints
 from tablever.integrity.report import Notes
 from tablever.layout import table_schema
 from tablever.model import EMPTY, ChangeFile, DataFile, Digest, Metadata, Protocol
 from tablever.storage import Storage
 
 ENTRY = "log entry"
-CHECKPOINT = "checkpoint"
-POINTER = f"{LOG_FOLDER}/_last_checkpoint"
 
 
 @dataclass(frozen=True)
@@ -104,19 +93,14 @@ class _Entry:
         return commits.own_record(self.info) or EMPTY
 
 
-def list_log(storage: Storage) -> Listing:
-    """What lies in the log's folder."""
-    return parse_names(storage.list(LOG_FOLDER))
-
-
 def read_history(storage: Storage, listing: Listing, oldest: int, notes: Notes) -> History:
     """Replay the log from its first readable version on, and note what is damaged, or missing since ``oldest``."""
     head = listing.head or 0
-    checkpoints = _read_checkpoints(storage, listing, notes)
+    checkpoints = read_checkpoints(storage, listing, notes)
     entries = _read_entries(storage, listing, range(min([oldest, *listing.entries[:1]]), head + 1), notes)
     _check_chain(entries, listing, notes)
     _check_sums(entries, listing, notes)
-    _check_pointer(storage, listing, notes)
+    check_pointer(storage, listing, notes)
     steps = _replay(entries, checkpoints, range(oldest, head + 1), listing, notes)
     vacuums = [
         Vacuum(number, str(entry.info.get("engineInfo") or "another tool"))
@@ -138,17 +122,6 @@ def _numbers(spans: Any) -> frozenset[int]:
         return frozenset()
 
 
-def reach_of_entry(listing: Listing, number: int) -> range:
-    """The versions that are read through an entry: from its own to the next checkpoint."""
-    after = [each.number for each in listing.checkpoints if each.number > number]
-    return range(number, min(after) if after else (listing.head or number) + 1)
-
-
-def _reach_of_checkpoint(listing: Listing, number: int) -> range:
-    after = [each.number for each in listing.checkpoints if each.number > number]
-    return range(number, min(after) if after else (listing.head or number) + 1)
-
-
 # -- entries
 
 
@@ -156,32 +129,32 @@ def _read_entries(storage: Storage, listing: Listing, numbers: range, notes: Not
     entries: dict[int, _Entry] = {}
     there, first = frozenset(listing.entries), listing.first_readable
     for number in numbers:
-        path, reach = entry_path(number), reach_of_entry(listing, number)
+        path, touched = entry_path(number), reach(listing, number)
         if number not in there:
             if number != first:  # a checkpoint may be all that a log begins with
-                notes.damage(path, ENTRY, "missing", "later ones are there", reach)
+                notes.damage(path, ENTRY, "missing", "later ones are there", touched)
             continue
         data = storage.get(path)
         notes.objects += 1
         notes.bytes += len(data)
-        entries[number] = _parsed(data, number, notes, reach)
+        entries[number] = _parsed(data, number, notes, touched)
     return entries
 
 
-def _parsed(data: bytes, number: int, notes: Notes, reach: range) -> _Entry:
+def _parsed(data: bytes, number: int, notes: Notes, touched: range) -> _Entry:
     path, name = entry_path(number), entry_name(number)
     try:
         values = decode_entry(data, name=name)
         entry = _Entry(data, commits.find_info(values), tuple(build_actions(values, name=name)))
     except CorruptionError as error:
-        notes.damage(path, ENTRY, "unreadable", str(error), reach)
+        notes.damage(path, ENTRY, "unreadable", str(error), touched)
         return _Entry(data, EMPTY, None)
     whole = seals.is_whole(data)
     if whole is False:
-        notes.damage(path, ENTRY, "changed", "its digest does not fit its bytes", reach)
+        notes.damage(path, ENTRY, "changed", "its digest does not fit its bytes", touched)
     before = entry.info.get("readVersion", number - 1) if entry.record else number - 1
     if whole is not False and before != number - 1:
-        notes.damage(path, ENTRY, "misplaced", f"it was written on top of version {before}", reach)
+        notes.damage(path, ENTRY, "misplaced", f"it was written on top of version {before}", touched)
     return entry
 
 
@@ -193,7 +166,7 @@ def _check_chain(entries: Mapping[int, _Entry], listing: Listing, notes: Notes) 
         if named is not None and not notes.is_damaged(entry_path(number + 1)):
             if named != hashlib.sha256(entry.data).hexdigest() and not notes.is_damaged(path):
                 detail = f"version {number + 1} was committed on top of another one"
-                notes.damage(path, ENTRY, "changed", detail, reach_of_entry(listing, number))
+                notes.damage(path, ENTRY, "changed", detail, reach(listing, number))
         elif named is None and seals.is_whole(entry.data) is None and entry.actions is not None:
             notes.unknown(path, ENTRY, "it holds no digest, and no later entry names one", [number])
 
@@ -213,7 +186,7 @@ def _check_sums(entries: Mapping[int, _Entry], listing: Listing, notes: Notes) -
             wrong = "its number of rows is"
         if wrong and not notes.is_damaged(entry_path(number)):
             detail = f"{wrong} not its parent's plus what it added less what it removed"
-            notes.damage(entry_path(number), ENTRY, "inconsistent", detail, reach_of_entry(listing, number))
+            notes.damage(entry_path(number), ENTRY, "inconsistent", detail, reach(listing, number))
 
 
 def _counts_differ(before: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
@@ -230,83 +203,6 @@ def _digest(record: Mapping[str, Any], rows: str, digits: str) -> Digest | None:
         return Digest.from_hex(count, text)
     except CorruptionError:
         return Digest(-1, -1)  # no digest at all: equal to none
-
-
-# -- checkpoints
-
-
-def _read_checkpoints(storage: Storage, listing: Listing, notes: Notes) -> dict[int, list[tuple[str, replay.State]]]:
-    states: dict[int, list[tuple[str, replay.State]]] = {}
-    for files in listing.checkpoints:
-        path, reach = f"{LOG_FOLDER}/{files.names[0]}", _reach_of_checkpoint(listing, files.number)
-        try:
-            states.setdefault(files.number, []).append((path, _state(storage, files, notes)))
-        except CorruptionError as error:
-            notes.damage(path, CHECKPOINT, "unreadable", str(error), reach)
-        except FileNotFoundError as error:
-            lost = f"{SIDECAR_FOLDER}/{Path(str(error.filename)).name}"
-            notes.damage(lost, CHECKPOINT, "missing", f"'{path}' needs it", reach)
-    return states
-
-
-def _state(storage: Storage, files: CheckpointFiles, notes: Notes) -> replay.State:
-    paths = [f"{LOG_FOLDER}/{name}" for name in files.names]
-    parts = []
-    for path in paths:  # grows by the sidecars that the parts name
-        data = storage.get(path)
-        notes.objects += 1
-        notes.bytes += len(data)
-        parts.append(checkpoint.parse_part(data, name=Path(path).name))
-        paths += [f"{SIDECAR_FOLDER}/{Path(name).name}" for name in parts[-1].sidecars]
-    return checkpoint.to_state(parts, name=files.names[0])
-
-
-def _check_pointer(storage: Storage, listing: Listing, notes: Notes) -> None:
-    """``_last_checkpoint``, by which other readers find the newest checkpoint."""
-    try:
-        data = storage.get(POINTER)
-    except FileNotFoundError:
-        return
-    notes.objects += 1
-    notes.bytes += len(data)
-    head = listing.head or 0
-    try:
-        number = json.loads(data)["version"]
-    except (ValueError, KeyError, TypeError):
-        notes.damage(POINTER, CHECKPOINT, "unreadable", "it is not what says which checkpoint is the newest", [head])
-        return
-    if number not in {each.number for each in (*listing.checkpoints, *list_log(storage).checkpoints)}:  # or just made
-        detail = f"the whole checkpoint of version {number}, which '{POINTER}' names, is not there"
-        lost = f"{LOG_FOLDER}/{number:020d}.checkpoint.parquet" if isinstance(number, int) else POINTER
-        notes.damage(lost, CHECKPOINT, "missing", detail, [head])
-
-
-def _differences(ours: replay.State, theirs: replay.State) -> list[str]:
-    """What of a checkpoint is not what the entries say."""
-    left, right = ({replay.identity(f): _comparable(f) for f in state.files} for state in (ours, theirs))
-    pairs = [(file, theirs.index[key]) for key, file in ours.index.items() if key in right]
-    parts = {
-        "files": left == right,
-        "statistics": all(a.stats == b.stats or _agree(a.parsed_stats, b.parsed_stats) for a, b in pairs),
-        "settings": ours.metadata == theirs.metadata,
-        "protocol": ours.protocol == theirs.protocol,
-        "transactions": dict(ours.transactions) == dict(theirs.transactions),
-        "domains": dict(ours.domains) == dict(theirs.domains),
-    }
-    return [name for name, same in parts.items() if not same]
-
-
-def _agree(one: Any, other: Any) -> bool:
-    """Whether statistics say the same as far as both say something: a checkpoint may leave out any of them."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return all(_agree(value, other[name]) for name, value in one.items() if name in other)
-    return one is None or other is None or one == other
-
-
-def _comparable(file: DataFile) -> DataFile:
-    """A file without what a checkpoint may say in another way or leave out."""
-    tags = {name: value for name, value in (file.tags or {}).items() if value is not None}
-    return replace(file, path="", stats=None, tags=tags, partition_values=dict(file.partition_values))
 
 
 # -- replay
@@ -327,11 +223,11 @@ def _replay(
         told = None if entry is None or entry.actions is None or state is None else replay.apply(state, entry.actions)
         held = checkpoints.get(number, ())
         for path, found in held:
-            reach = _reach_of_checkpoint(listing, number)
+            touched = reach(listing, number)
             if told is None:
-                notes.unknown(path, CHECKPOINT, "the entries before it are gone: nothing to compare it with", reach)
-            elif (other := _differences(told, found)) and not notes.is_damaged(entry_path(number)):
-                notes.damage(path, CHECKPOINT, "changed", f"other {', '.join(other)} than the entries say", reach)
+                notes.unknown(path, CHECKPOINT, "the entries before it are gone: nothing to compare it with", touched)
+            elif (other := differences(told, found)) and not notes.is_damaged(entry_path(number)):
+                notes.damage(path, CHECKPOINT, "changed", f"other {', '.join(other)} than the entries say", touched)
         state = told if told is not None else held[0][1] if held else None
         if state is None or state.metadata is None or state.protocol is None:
             continue
@@ -373,4 +269,4 @@ def _check_step(step: Step, rows: int | None, listing: Listing, notes: Notes) ->
     if named is not None and digest is not None and render_hash(table_schema(step.metadata), digest) != named:
         wrong = "its content hash is not that of its columns, rows and digest"
     if wrong and not notes.is_damaged(path):
-        notes.damage(path, ENTRY, "inconsistent", wrong, reach_of_entry(listing, step.number))
+        notes.damage(path, ENTRY, "inconsistent", wrong, reach(listing, step.number))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 Level = Literal["log", "files", "rows"]
@@ -74,6 +75,8 @@ class Notes:
     bytes: int = 0
     rows: int = 0
     keys_checked: tuple[int, ...] = ()
+    _seen: set[Finding] = field(default_factory=set)
+    _objects: set[str] = field(default_factory=set)
 
     def damage(self, path: str, kind: str, problem: str, detail: str, versions: Iterable[int]) -> None:
         """Note damage, unless it touches none of the versions asked for."""
@@ -81,9 +84,7 @@ class Notes:
 
     def lost(self, path: str, kind: str, problem: str, detail: str, number: int) -> None:
         """Note a version that is not in the log any more: whichever were asked for, it is told."""
-        found = Finding(path, kind, problem, detail, (number,))
-        if found not in self.damaged:
-            self.damaged.append(found)
+        self._note(self.damaged, Finding(path, kind, problem, detail, (number,)))
 
     def unknown(self, path: str, kind: str, detail: str, versions: Iterable[int]) -> None:
         """Note what had nothing to compare with."""
@@ -99,15 +100,22 @@ class Notes:
 
     def is_damaged(self, path: str) -> bool:
         """Whether damage of an object was noted."""
-        return any(found.object == path for found in self.damaged)
+        return path in self._objects
 
     def touched(self) -> frozenset[int]:
         """The versions that damage was noted of, or that a vacuum took something of."""
         return frozenset(version for found in (*self.damaged, *self.vacuumed) for version in found.versions)
 
     def _among(self, versions: Iterable[int]) -> tuple[int, ...]:
-        return tuple(sorted(set(self.wanted).intersection(versions)))
+        return tuple(sorted(self._asked.intersection(versions)))
+
+    @cached_property
+    def _asked(self) -> frozenset[int]:
+        return frozenset(self.wanted)
 
     def _note(self, notes: list[Finding], found: Finding) -> None:
-        if found.versions and found not in notes:
+        if found.versions and found not in self._seen:
+            self._seen.add(found)
             notes.append(found)
+            if notes is self.damaged:
+                self._objects.add(found.object)

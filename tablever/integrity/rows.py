@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -58,10 +59,10 @@ _Key = tuple[str, Shape]
 
 
 def check_rows(
-    log: Log, history: History, wanted: Sequence[int], notes: Notes, advance: Callable[[int], None]
+    log: Log, history: History, wanted: frozenset[int], notes: Notes, advance: Callable[[int], None]
 ) -> Mapping[int, Digest]:
     """Decode what some versions need and note what is not as recorded; the digest of each version that can be read."""
-    work = _gather(log, history, frozenset(wanted), notes)
+    work = _gather(log, history, wanted, notes)
     decoded: dict[_Key, _Decoded] = {}
     for key, each in work.items():
         found = _decode(log, each, notes)
@@ -104,32 +105,52 @@ def check_keys(log: Log, history: History, numbers: Iterable[int], notes: Notes)
 
 def _gather(log: Log, history: History, wanted: frozenset[int], notes: Notes) -> dict[_Key, _Work]:
     """The files that versions need and that are whole, by their shape in those versions."""
-    steps = [step for step in history.steps if step.number in wanted]
+    eras = _eras(history, wanted)
+    vacuumed = {found.object for found in notes.vacuumed}
     work: dict[_Key, _Work] = {}
     for file, _, span in lifetimes(history):
-        versions = [step for step in steps if step.number in span]
         path = locate(log.storage, file.path).removeprefix(f"{log.storage.root}/")
-        if not versions or notes.is_damaged(path) or any(path == gone.object for gone in notes.vacuumed):
+        if notes.is_damaged(path) or path in vacuumed:
             continue
-        for step in versions:
+        for metadata, numbers in eras:
+            versions = numbers[bisect_left(numbers, span.start) : bisect_left(numbers, span.stop)]
+            if not versions:
+                continue
             try:
-                key = path, _shape(log, file, step.metadata)
+                key = path, _shape(log, file, metadata)
             except CorruptionError as error:
                 notes.damage(path, DATA_FILE, "unreadable", str(error), span)
                 break
-            each = work.setdefault(key, _Work(file, step.metadata))
-            each.versions.add(step.number)
+            each = work.setdefault(key, _Work(file, metadata))
+            each.versions.update(versions)
             if file.vector is not None:
                 each.vectors[file.vector.id] = file.vector
     return work
 
 
+def _eras(history: History, wanted: frozenset[int]) -> list[tuple[Metadata, list[int]]]:
+    """The versions asked for, ascending, by the columns and settings that they share with their neighbours."""
+    eras: list[tuple[Metadata, list[int]]] = []
+    for step in history.steps:
+        if step.number in wanted:
+            if not eras or eras[-1][0] is not step.metadata:
+                eras.append((step.metadata, []))
+            eras[-1][1].append(step.number)
+    return eras
+
+
 def _shape(log: Log, file: DataFile, metadata: Metadata) -> Shape:
     if mapping_mode(metadata) != "none":
         return (("mapped", metadata.schema_string),)
-    footer = read_footer(locate(log.storage, file.path), file.size)
-    there = frozenset(footer.schema.column(i).path.partition(".")[0] for i in range(len(footer.schema)))
+    there = _stored(locate(log.storage, file.path), file.size)
     return _shape_of(metadata.schema_string, there.union(metadata.partition_columns))
+
+
+@lru_cache(maxsize=8192)
+def _stored(location: str, size: int) -> frozenset[str]:
+    """The columns that lie in a file."""
+    schema = read_footer(location, size).schema
+    return frozenset(schema.column(i).path.partition(".")[0] for i in range(len(schema)))
 
 
 @lru_cache(maxsize=4096)
@@ -208,7 +229,7 @@ def _check_tag(log: Log, key: _Key, work: _Work, found: _Decoded, history: Histo
 
 
 def _sums(
-    log: Log, history: History, wanted: Sequence[int], decoded: Mapping[_Key, _Decoded]
+    log: Log, history: History, wanted: frozenset[int], decoded: Mapping[_Key, _Decoded]
 ) -> Iterator[tuple[int, Digest]]:
     """The digest of each version whose files were all decoded."""
     live: dict[int, DataFile] = {}

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from tablever.delta import features
 from tablever.delta.listing import Listing
 from tablever.errors import CorruptionError, InvalidInputError, VersionVacuumedError
+from tablever.integrity.checkpoints import list_log
 from tablever.integrity.files import CHANGE_FILE, DATA_FILE, Inventory, check_files, inventory
-from tablever.integrity.history import History, list_log, read_history
+from tablever.integrity.history import History, read_history
 from tablever.integrity.remembered import check_witnesses
 from tablever.integrity.report import LEVELS, Level, Notes, Progress, Report
 from tablever.integrity.rows import check_keys, check_rows, hash_of
@@ -73,14 +74,15 @@ def verify(
         for step in history.steps:
             if step.number in wanted:
                 features.check_readable(step.protocol, step.metadata)
-        held = inventory(log.storage, history, wanted)
+        asked = frozenset(wanted)
+        held = inventory(log.storage, history, asked)
         reads_rows = level == "rows" or _must_read(history, wanted, expect)
         advance = _counted(progress, held, twice=reads_rows)
         check_files(log.storage, history, held, notes, advance)
         if ref is not None:
             _check_kept(log, notes)
         if reads_rows:
-            digests = check_rows(log, history, wanted, notes, advance)
+            digests = check_rows(log, history, asked, notes, advance)
         if level == "rows":
             check_keys(log, history, _in_full(ref, _kept(wanted, history, notes), witnesses), notes)
     if expect is not None:

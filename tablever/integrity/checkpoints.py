@@ -1,0 +1,108 @@
+"""Checkpoints: whether each can be read, and holds what the entries before it say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tablever.delta import checkpoint, replay
+from tablever.delta.listing import LOG_FOLDER, SIDECAR_FOLDER, CheckpointFiles, Listing, parse_names
+from tablever.errors import CorruptionError
+from tablever.integrity.report import Notes
+from tablever.model import DataFile
+from tablever.storage import Storage
+
+CHECKPOINT = "checkpoint"
+POINTER = f"{LOG_FOLDER}/_last_checkpoint"
+
+Checkpoints = dict[int, list[tuple[str, replay.State]]]
+"""By version: the path of each checkpoint of it, and the state that it holds."""
+
+
+def list_log(storage: Storage) -> Listing:
+    """What lies in the log's folder."""
+    return parse_names(storage.list(LOG_FOLDER))
+
+
+def reach(listing: Listing, number: int) -> range:
+    """The versions that are read through a version's entry, or its checkpoint: from it to the next checkpoint."""
+    after = [each.number for each in listing.checkpoints if each.number > number]
+    return range(number, min(after) if after else (listing.head or number) + 1)
+
+
+def read_checkpoints(storage: Storage, listing: Listing, notes: Notes) -> Checkpoints:
+    """The states that checkpoints hold; those that cannot be read are noted."""
+    states: Checkpoints = {}
+    for files in listing.checkpoints:
+        path, touched = f"{LOG_FOLDER}/{files.names[0]}", reach(listing, files.number)
+        try:
+            states.setdefault(files.number, []).append((path, _state(storage, files, notes)))
+        except CorruptionError as error:
+            notes.damage(path, CHECKPOINT, "unreadable", str(error), touched)
+        except FileNotFoundError as error:
+            lost = f"{SIDECAR_FOLDER}/{Path(str(error.filename)).name}"
+            notes.damage(lost, CHECKPOINT, "missing", f"'{path}' needs it", touched)
+    return states
+
+
+def _state(storage: Storage, files: CheckpointFiles, notes: Notes) -> replay.State:
+    paths = [f"{LOG_FOLDER}/{name}" for name in files.names]
+    parts = []
+    for path in paths:  # grows by the sidecars that the parts name
+        data = storage.get(path)
+        notes.objects += 1
+        notes.bytes += len(data)
+        parts.append(checkpoint.parse_part(data, name=Path(path).name))
+        paths += [f"{SIDECAR_FOLDER}/{Path(name).name}" for name in parts[-1].sidecars]
+    return checkpoint.to_state(parts, name=files.names[0])
+
+
+def check_pointer(storage: Storage, listing: Listing, notes: Notes) -> None:
+    """``_last_checkpoint``, by which other readers find the newest checkpoint."""
+    try:
+        data = storage.get(POINTER)
+    except FileNotFoundError:
+        return
+    notes.objects += 1
+    notes.bytes += len(data)
+    head = listing.head or 0
+    try:
+        number = json.loads(data)["version"]
+    except (ValueError, KeyError, TypeError):
+        notes.damage(POINTER, CHECKPOINT, "unreadable", "it is not what says which checkpoint is the newest", [head])
+        return
+    if number not in {each.number for each in (*listing.checkpoints, *list_log(storage).checkpoints)}:  # or just made
+        detail = f"the whole checkpoint of version {number}, which '{POINTER}' names, is not there"
+        lost = f"{LOG_FOLDER}/{number:020d}.checkpoint.parquet" if isinstance(number, int) else POINTER
+        notes.damage(lost, CHECKPOINT, "missing", detail, [head])
+
+
+def differences(ours: replay.State, theirs: replay.State) -> list[str]:
+    """What of a checkpoint is not what the entries say."""
+    left, right = ({replay.identity(f): _comparable(f) for f in state.files} for state in (ours, theirs))
+    pairs = [(file, theirs.index[key]) for key, file in ours.index.items() if key in right]
+    parts = {
+        "files": left == right,
+        "statistics": all(a.stats == b.stats or _agree(a.parsed_stats, b.parsed_stats) for a, b in pairs),
+        "settings": ours.metadata == theirs.metadata,
+        "protocol": ours.protocol == theirs.protocol,
+        "transactions": dict(ours.transactions) == dict(theirs.transactions),
+        "domains": dict(ours.domains) == dict(theirs.domains),
+    }
+    return [name for name, same in parts.items() if not same]
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether statistics say the same as far as both say something: a checkpoint may leave out any of them."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return all(_agree(value, other[name]) for name, value in one.items() if name in other)
+    return one is None or other is None or one == other
+
+
+def _comparable(file: DataFile) -> DataFile:
+    """A file without what a checkpoint may say in another way or leave out."""
+    tags = {name: value for name, value in (file.tags or {}).items() if value is not None}
+    return replace(file, path="", stats=None, tags=tags, partition_values=dict(file.partition_values))
