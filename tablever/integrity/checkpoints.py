@@ -18,9 +18,6 @@ from tablever.storage import Storage
 CHECKPOINT = "checkpoint"
 POINTER = f"{LOG_FOLDER}/_last_checkpoint"
 
-Checkpoints = dict[int, list[tuple[str, replay.State]]]
-"""By version: the path of each checkpoint of it, and the state that it holds."""
-
 
 def list_log(storage: Storage) -> Listing:
     """What lies in the log's folder."""
@@ -33,13 +30,13 @@ def reach(listing: Listing, number: int) -> range:
     return range(number, min(after) if after else (listing.head or number) + 1)
 
 
-def read_checkpoints(storage: Storage, listing: Listing, notes: Notes) -> Checkpoints:
-    """The states that checkpoints hold; those that cannot be read are noted."""
-    states: Checkpoints = {}
-    for files in listing.checkpoints:
-        path, touched = f"{LOG_FOLDER}/{files.names[0]}", reach(listing, files.number)
+def read_checkpoints(storage: Storage, number: int, listing: Listing, notes: Notes) -> list[tuple[str, replay.State]]:
+    """The path of each checkpoint of a version, and the state that it holds; those that cannot be read are noted."""
+    states = []
+    for files in (each for each in listing.checkpoints if each.number == number):
+        path, touched = f"{LOG_FOLDER}/{files.names[0]}", reach(listing, number)
         try:
-            states.setdefault(files.number, []).append((path, _state(storage, files, notes)))
+            states.append((path, _state(storage, files, notes)))
         except CorruptionError as error:
             notes.damage(path, CHECKPOINT, "unreadable", str(error), touched)
         except FileNotFoundError as error:

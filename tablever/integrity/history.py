@@ -6,7 +6,7 @@ On the way the history is replayed once: what each version adds and takes away i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,12 +96,11 @@ class _Entry:
 def read_history(storage: Storage, listing: Listing, oldest: int, notes: Notes) -> History:
     """Replay the log from its first readable version on, and note what is damaged, or missing since ``oldest``."""
     head = listing.head or 0
-    checkpoints = read_checkpoints(storage, listing, notes)
     entries = _read_entries(storage, listing, range(min([oldest, *listing.entries[:1]]), head + 1), notes)
     _check_chain(entries, listing, notes)
     _check_sums(entries, listing, notes)
     check_pointer(storage, listing, notes)
-    steps = _replay(entries, checkpoints, range(oldest, head + 1), listing, notes)
+    steps = _replay(storage, entries, range(oldest, head + 1), listing, notes)
     vacuums = [
         Vacuum(number, str(entry.info.get("engineInfo") or "another tool"))
         for number, entry in entries.items()
@@ -209,11 +208,7 @@ def _digest(record: Mapping[str, Any], rows: str, digits: str) -> Digest | None:
 
 
 def _replay(
-    entries: Mapping[int, _Entry],
-    checkpoints: Mapping[int, Sequence[tuple[str, replay.State]]],
-    numbers: Iterable[int],
-    listing: Listing,
-    notes: Notes,
+    storage: Storage, entries: Mapping[int, _Entry], numbers: Iterable[int], listing: Listing, notes: Notes
 ) -> list[Step]:
     steps: list[Step] = []
     last, state = replay.State(), replay.State() if 0 in entries else None
@@ -221,7 +216,7 @@ def _replay(
     for number in numbers:
         entry = entries.get(number)
         told = None if entry is None or entry.actions is None or state is None else replay.apply(state, entry.actions)
-        held = checkpoints.get(number, ())
+        held = read_checkpoints(storage, number, listing, notes)
         for path, found in held:
             touched = reach(listing, number)
             if told is None:
