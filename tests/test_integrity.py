@@ -156,7 +156,9 @@ def test_a_flipped_bit_is_found(copy: Path, kind: str) -> None:
             damaged = bytearray(data)
             damaged[place] ^= 1 << draw.randrange(8)
             (copy / path).write_bytes(damaged)
-            found = named(verified(copy, level=KINDS[kind].level), path)
+            report = verified(copy, level=KINDS[kind].level)
+            assert {each.object for each in report.damaged} <= {path}, "others are accused"
+            found = named(report, path)
             if kind == "checkpoint" and found is None:  # a bit that no reader looks at
                 assert tv.read_version(copy, 50, where="id >= 20_000").equals(seen)
                 continue
@@ -181,7 +183,9 @@ def test_a_cut_or_deleted_object_is_found(copy: Path, kind: str, how: str) -> No
         else:
             cut = {"cut": data[:-1], "half": data[: len(data) // 2], "emptied": b"", "longer": data + b"x"}
             (copy / path).write_bytes(cut[how])
-        found = named(verified(copy, level=KINDS[kind].level), path)
+        report = verified(copy, level=KINDS[kind].level)
+        assert {each.object for each in report.damaged} <= {path}, "others are accused"
+        found = named(report, path)
         if not (kind == "vector" and how == "longer") and not (kind == "checkpoint" and how == "deleted"):
             assert found is not None, path
             assert set(found.versions) == versions, path

@@ -215,13 +215,15 @@ def _replay(
     rows: int | None = 0
     for number in numbers:
         entry = entries.get(number)
-        told = None if entry is None or entry.actions is None or state is None else replay.apply(state, entry.actions)
+        actions = None if entry is None or notes.is_damaged(entry_path(number)) else entry.actions
+        told = None if actions is None or state is None else replay.apply(state, actions)
         held = read_checkpoints(storage, number, listing, notes)
         for path, found in held:
             touched = reach(listing, number)
             if told is None:
-                notes.unknown(path, CHECKPOINT, "the entries before it are gone: nothing to compare it with", touched)
-            elif (other := differences(told, found)) and not notes.is_damaged(entry_path(number)):
+                detail = "the entries before it are damaged or gone: nothing to compare it with"
+                notes.unknown(path, CHECKPOINT, detail, touched)
+            elif other := differences(told, found):
                 notes.damage(path, CHECKPOINT, "changed", f"other {', '.join(other)} than the entries say", touched)
         state = told if told is not None else held[0][1] if held else None
         if state is None or state.metadata is None or state.protocol is None:
