@@ -16,11 +16,11 @@ from click.testing import CliRunner
 from deltalake import DeltaTable, write_deltalake
 
 import tablever as tv
-from tablever import contents, errors, key_filters, plan, write
+from tablever import contents, errors, key_filters, plan, sealed, write
 from tablever.cli.main import cli
 from tablever.delta import seals, vectors
 from tablever.delta.actions import Add, decode_path
-from tablever.digest_cache import FOLDER
+from tablever.digest_cache import FOLDER, FORMAT
 from tablever.digests import Digest, digest_of, render_hash, row_digests
 from tablever.file_digests import DIGEST_TAG
 from tablever.key_filters import KeyFilter
@@ -271,6 +271,41 @@ def test_what_is_kept_is_only_a_cache(tmp_path: Path, caplog: pytest.LogCaptureF
     finally:
         (table / FOLDER).chmod(0o700)
     assert kept_elsewhere == expected
+
+
+UNREADABLE = {
+    "of a newer release": {"kind": "tablever.digest/v2"},
+    "without rows": {"rows": None},
+    "with other rows": {"rows": "12"},
+    "with another sum": {"sum": 5},
+    "with no sum": {"sum": "zz"},
+    "a folder": None,
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_is_kept_stops_nothing(tmp_path: Path, name: str) -> None:
+    """A kept digest that cannot be read, for whatever reason, neither fails a hash nor a commit, nor is believed."""
+    table = tmp_path / "t"
+    write_deltalake(table, pa.Table.from_pylist(START))
+    expected = tv.content_hash(table)
+    (kept,) = (table / FOLDER).iterdir()
+    path = kept.relative_to(table).as_posix()
+    values = {n: v for n, v in json.loads(kept.read_bytes()).items() if n not in ("digest", "object", "format")}
+    kept.unlink()
+    change = UNREADABLE[name]
+    if change is None:
+        kept.mkdir()
+    else:
+        kind = change.get("kind", FORMAT)
+        kept.write_bytes(sealed.render(path, kind, {**values, **{n: v for n, v in change.items() if n != "kind"}}))
+    before = kept.stat()
+    assert tv.content_hash(table) == expected
+    if change is None or "kind" in change:
+        assert kept.stat().st_ino == before.st_ino
+    assert tv.content_hash(table) == expected
+    assert tv.append(table, [{"id": 78, "g": "d", "x": None}]) is not None
+    assert tv.content_hash(table) == recomputed(table, 1)
 
 
 def test_going_on_reads_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
