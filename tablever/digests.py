@@ -105,15 +105,18 @@ def _columns(schema: pa.Schema) -> str:
 
 
 def _batches(rows: AnyRows) -> Iterator[pa.RecordBatch]:
-    """The rows in pieces of one chunk each, small enough whatever their values weigh."""
-    if isinstance(rows, pl.DataFrame):
-        rows = rows.to_arrow(compat_level=pl.CompatLevel.newest())
-    table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
-    if not table.num_rows:
-        return
-    size = min(BATCH_ROWS, max(1, BATCH_BYTES * table.num_rows // max(1, table.nbytes)))
-    for start in range(0, table.num_rows, size):
-        yield from table.slice(start, size).combine_chunks().to_batches()
+    """The rows in pieces of one chunk each, small enough wherever the long values stand."""
+    if isinstance(rows, pa.RecordBatch):
+        rows = pa.Table.from_batches([rows])
+    # Arrow takes the memory that views share for the weight of each slice of them; Polars counts what they show.
+    weight = int(rows.estimated_size() if isinstance(rows, pl.DataFrame) else rows.nbytes)
+    if len(rows) > BATCH_ROWS or (len(rows) > 1 and weight > 2 * BATCH_BYTES):
+        size = -(-len(rows) // max(-(-len(rows) // BATCH_ROWS), weight // BATCH_BYTES))
+        for start in range(0, len(rows), size):
+            yield from _batches(rows.slice(start, size))
+    elif len(rows):
+        whole = rows.to_arrow(compat_level=pl.CompatLevel.newest()) if isinstance(rows, pl.DataFrame) else rows
+        yield from whole.combine_chunks().to_batches()
 
 
 def _row_digests(batch: pa.RecordBatch) -> pl.Series:
