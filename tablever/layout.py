@@ -26,14 +26,14 @@ def nullable(schema: pa.Schema) -> pa.Schema:
 
 @lru_cache(maxsize=64)
 def _fingerprint(schema_string: str, partition_columns: tuple[str, ...]) -> str:
-    stored = [[field.name, field.type] for field in fields(schema_string) if field.name not in partition_columns]
-    return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()[:16]
+    columns = [[field.name, field.type, field.name in partition_columns] for field in fields(schema_string)]
+    return hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def fingerprint(metadata: Metadata) -> str:
-    """Names the columns and types that a file written under these settings has.
+    """Names the columns of a file written under these settings, their types, and which of them only the log has.
 
-    It is kept with our files, so that reading them needs no look at the footer.
+    It is kept with our files, so that reading them needs no look at the footer, and their digest is known for theirs.
     """
     return _fingerprint(metadata.schema_string, metadata.partition_columns)
 

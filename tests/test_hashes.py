@@ -21,7 +21,7 @@ from tablever.cli.main import cli
 from tablever.delta import seals, vectors
 from tablever.delta.actions import Add, decode_path
 from tablever.digest_cache import FOLDER, FORMAT
-from tablever.digests import Digest, digest_of, render_hash, row_digests
+from tablever.digests import Digest, cell_sums, digest_of, render_hash
 from tablever.file_digests import DIGEST_TAG
 from tablever.key_filters import KeyFilter
 from tablever.layout import table_schema
@@ -273,6 +273,39 @@ def test_what_is_kept_is_only_a_cache(tmp_path: Path, caplog: pytest.LogCaptureF
     assert kept_elsewhere == expected
 
 
+def widened(table: Path, column: str, kind: str) -> None:
+    """Commit another type of a column, as a tool that knows type widening does."""
+    values = [json.loads(line) for line in (table / "_delta_log" / f"{0:020}.json").read_text("utf-8").splitlines()]
+    (metadata,) = (value["metaData"] for value in values if "metaData" in value)
+    schema = json.loads(metadata["schemaString"])
+    (field,) = (each for each in schema["fields"] if each["name"] == column)
+    field |= {"type": kind, "metadata": {"delta.typeChanges": [{"fromType": field["type"], "toType": kind}]}}
+    (protocol,) = (value["protocol"] for value in values if "protocol" in value)
+    for name in ("readerFeatures", "writerFeatures"):
+        protocol[name] = sorted({*protocol[name], "typeWidening", "timestampNtz"})
+    protocol |= {"minReaderVersion": 3, "minWriterVersion": 7}
+    commit_by_others(table, 1, {"protocol": protocol}, {"metaData": metadata | {"schemaString": json.dumps(schema)}})
+
+
+def commit_by_others(table: Path, number: int, *actions: dict[str, Any]) -> None:
+    info = {"commitInfo": {"timestamp": 1_900_000_000_000 + number, "operation": "CHANGE"}}
+    text = "".join(json.dumps(action) + "\n" for action in (info, *actions))
+    (table / "_delta_log" / f"{number:020}.json").write_text(text, "utf-8")
+
+
+@pytest.mark.parametrize("kind", ["timestamp_ntz", "string"])
+def test_files_from_before_a_partition_column_had_another_type(tmp_path: Path, kind: str) -> None:
+    """The digest that is kept with a file is not taken where its partition's value has become another."""
+    table = tmp_path / "t"
+    days = pa.array([f"2026-11-0{n % 3 + 1}" for n in range(9)]).cast(pa.date32())
+    tv.create_table(table, pa.table({"id": range(9), "d": days}), partition_by="d")
+    gone, *_ = open_log(table).snapshot(0).files
+    widened(table, "d", kind)
+    assert tv.content_hash(table, 1) == recomputed(table, 1)
+    commit_by_others(table, 2, {"remove": {"path": gone.path, "dataChange": True, "size": gone.size}})
+    assert tv.content_hash(table, 2) == recomputed(table, 2)
+
+
 UNREADABLE = {
     "of a newer release": {"kind": "tablever.digest/v2"},
     "without rows": {"rows": None},
@@ -374,7 +407,7 @@ def test_keys_of_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             elif same_key:
                 keys = KeyFilter.from_json(held)
                 assert keys.columns == ((key,) if key else ())
-                assert key_filters.may_hold(keys, row_digests(changed.select([key]) if key else changed)).all()
+                assert key_filters.may_hold(keys, cell_sums(changed.select([key]) if key else changed)).all()
 
 
 def changes_of(log: Log, number: int) -> pa.Table:
