@@ -7,7 +7,6 @@ Of 1,000 keys that it does not hold it takes about three for held.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,12 +43,12 @@ class KeyFilter:
     def from_json(cls, value: Any) -> KeyFilter:
         """A filter as an entry has it. Raises CorruptionError for what is none."""
         try:
-            columns, bits = tuple(value["columns"]), base64.b64decode(value["filter"], validate=True)
-        except (TypeError, KeyError, binascii.Error) as error:
+            columns, bits = value["columns"], base64.b64decode(value["filter"], validate=True)
+        except (TypeError, KeyError, ValueError) as error:
             raise CorruptionError(f"an entry's keys are no filter: {str(value)[:60]}") from error
-        if not bits or not all(isinstance(name, str) for name in columns):
+        if not bits or not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
             raise CorruptionError(f"an entry's keys are no filter: {str(value)[:60]}")
-        return cls(columns, bits)
+        return cls(tuple(columns), bits)
 
     def to_json(self) -> Mapping[str, Any]:
         """The filter as an entry has it: ``columns``, and ``filter`` in base64."""

@@ -49,7 +49,9 @@ def test_no_keys() -> None:
 
 @pytest.mark.parametrize(
     "value", [None, [], {}, {"columns": ["a"]}, {"columns": 1, "filter": "AA=="}, {"columns": [1], "filter": "AA=="},
-              {"columns": ["a"], "filter": "?"}, {"columns": ["a"], "filter": ""}, {"columns": ["a"], "filter": 1}],
+              {"columns": ["a"], "filter": "?"}, {"columns": ["a"], "filter": ""}, {"columns": ["a"], "filter": 1},
+              {"columns": ["a"], "filter": "é"}, {"columns": "a", "filter": "AA=="},
+              {"columns": {"a": 1}, "filter": "AA=="}],
 )  # fmt: skip
 def test_what_is_no_filter(value: object) -> None:
     """Anything else in its place is damage, and never an empty filter."""
