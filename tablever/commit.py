@@ -300,10 +300,7 @@ def _content(log: Log, head: Snapshot | None, proposal: Proposal, settings: Meta
     came, went = proposal.came, proposal.went
     before = Digest() if head is None else known_digest(log, head.version)
     after = None if before is None else before + came - went
-    if before is not None or head is None:
-        rows = None if before is None else before.rows
-    else:
-        rows = log.version(head.version).rows
+    rows = before.rows if before is not None else head.rows if head is not None else None
     return {
         "rows": None if rows is None else rows + came.rows - went.rows,
         "rowsAdded": came.rows,

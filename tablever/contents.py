@@ -42,7 +42,9 @@ def content_hash(table: TableLike, ref: Ref = "latest") -> str:
     log = open_log(table)
     number = log.resolve(ref)
     recorded = log.version(number).content_hash
-    return recorded or render_hash(table_schema(log.snapshot(number).metadata), version_digest(log, number))
+    if recorded is not None and log.digest(number) is not None:
+        return recorded
+    return render_hash(table_schema(log.snapshot(number).metadata), version_digest(log, number))
 
 
 def content_hash_of(rows: Rows) -> str:

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from tablever import witness_files
 from tablever.columns import did_you_mean
-from tablever.delta import commits, features, replay
+from tablever.delta import commits, features, replay, seals
 from tablever.delta.actions import Action, Add, Remove, build_actions, decode_entry
 from tablever.delta.listing import entry_name, entry_path
 from tablever.errors import (
@@ -287,10 +287,15 @@ class Log:
             return EMPTY
 
     def digest(self, number: int) -> Digest | None:
-        """The digest of a version's rows, as its entry has it; None where it has none. Raises CorruptionError."""
+        """The digest of a version's rows, as its entry has it; None where that has none, or is not as it was written.
+
+        Raises CorruptionError.
+        """
         record = self.record(number)
         rows, digits = record.get("rows"), record.get("digest")
-        return Digest.from_hex(rows, digits) if isinstance(rows, int) and isinstance(digits, str) else None
+        if not isinstance(rows, int) or not isinstance(digits, str) or not seals.is_whole(self._files.entry(number)):
+            return None
+        return Digest.from_hex(rows, digits)
 
     def resolve(self, ref: Ref) -> int:
         """The number of the version that a ref names, whether or not that version can still be read.
