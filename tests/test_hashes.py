@@ -450,10 +450,6 @@ def changes_of(log: Log, number: int) -> pa.Table:
     return pa.concat_tables([pa.Table.from_pylist(part.to_pylist(), schema=schema) for part in parts])
 
 
-def text_of(row: dict[str, Any], names: list[str]) -> str:
-    return json.dumps({name: row.get(name) for name in names}, default=str)
-
-
 def test_entries_that_were_changed() -> None:
     """A sealed entry tells any change of its bytes; one of others tells nothing."""
     entry = seals.seal(b'{"commitInfo":{"tablever":{"entryDigest":"' + b"0" * 64 + b'","rows":1}}}\n')
