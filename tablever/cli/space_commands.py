@@ -134,7 +134,7 @@ def set_retention(table: str, policy: str, **options: Any) -> None:
 @common.table_argument
 @click.option("--keep", help="What is kept: 'all', 'pinned', '90 days', '10 versions', or several; the table's policy.")
 @click.option("--safety", default="1 day", show_default=True, help="What went out of use since then stays.")
-@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@click.option("--dry-run", is_flag=True, help="Only show what would go, even with --yes.")
 @yes
 @common.record_options
 def vacuum(table: str, keep: str | None, safety: str, dry_run: bool, yes: bool, **options: Any) -> None:
@@ -153,11 +153,14 @@ def vacuum(table: str, keep: str | None, safety: str, dry_run: bool, yes: bool, 
     ask = not (yes or dry_run)
     if ask and (as_json or not sys.stdin.isatty()):
         raise click.UsageError("vacuum asks before it removes: without a terminal give --yes, or --dry-run")
+    if dry_run:
+        _show(table, tv.vacuum(table, keep=keep, safety=safety), as_json)
+        return
     if not yes:
         head = tv.resolve_version(table).number
         planned = tv.vacuum(table, keep=keep, safety=safety)
         _show(table, planned, as_json)
-        if dry_run or not planned.removals or not click.confirm(f"Remove {_amount(planned.removals)}?"):
+        if not planned.removals or not click.confirm(f"Remove {_amount(planned.removals)}?"):
             return
         said["if_version"] = (
             said["if_version"] if said["if_version"] is not None else head

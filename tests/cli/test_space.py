@@ -72,6 +72,18 @@ def test_vacuum_for_programs(table: Path, shell: Shell) -> None:
     assert shell("vacuum", table, "--keep", "soon", "--yes").code == 5
 
 
+def test_a_dry_run_removes_nothing(table: Path, shell: Shell) -> None:
+    """--dry-run holds whatever is said besides: with --yes too, nothing is removed and nothing committed."""
+    before = objects(table)
+    words = ("vacuum", table, "--keep", "pinned", "--safety", "0 days", "--dry-run")
+    for more in (("--yes",), ("--yes", "--json"), ("--json",), ()):
+        found = shell(*words, *more)
+        assert found.code == 0
+        assert "would free" in found.out or found.json["dry_run"]
+        assert objects(table) == before
+        assert tv.resolve_version(table).number == 3
+
+
 def test_du(table: Path, shell: Shell) -> None:
     """Versions with what they need and what goes with them, and who keeps them; --files names the files."""
     shown = shell("du", table).out
