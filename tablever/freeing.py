@@ -78,6 +78,7 @@ def plan_vacuum(
     policy: Policy,
     pinned: Collection[int],
     vacuumed: Vacuumed,
+    unfinished: Vacuumed,
     now: datetime,
     safety: timedelta,
 ) -> VacuumPlan:
@@ -89,6 +90,7 @@ def plan_vacuum(
         policy: what is kept; the head and what is pinned is anyway.
         pinned: the versions that tags, runs and pins name.
         vacuumed: what earlier vacuums took: kept by no policy, so that a vacuum that died is finished.
+        unfinished: what others of them may be removing right now: lost, though everything is there still.
         now, safety: objects that left the head, or were written, less than ``safety`` ago stay: a reader may be in
             them, a writer about to commit them.
     """
@@ -112,7 +114,7 @@ def plan_vacuum(
         if is_leftover(path):
             recent = on_disk[path].modified > now - safety
             (spared if recent else removals).append(Removal(path, "leftover", on_disk[path].size))
-    lost, lost_changes = _losses(ledger, on_disk, removals, vacuumed)
+    lost, lost_changes = _losses(ledger, on_disk, removals, vacuumed, unfinished)
     return VacuumPlan(
         policy=policy.text,
         kept=spans_of(number for number, flag in zip(span, rows, strict=True) if flag),
@@ -143,15 +145,19 @@ def _flags(span: range, numbers: Spans) -> Flags:
 
 
 def _losses(
-    ledger: Ledger, on_disk: Mapping[str, Stored], removals: Iterable[Removal], vacuumed: Vacuumed
+    ledger: Ledger,
+    on_disk: Mapping[str, Stored],
+    removals: Iterable[Removal],
+    vacuumed: Vacuumed,
+    unfinished: Vacuumed,
 ) -> tuple[Spans, Spans]:
     """The versions that lose rows and those that lose change rows: by this, or by a vacuum of ours before.
 
-    A version that one before meant to take, but that lost nothing, is not lost.
+    A version that one before meant to take, but that lost nothing, is not lost, once that one has surely ended.
     """
     going = {removal.path for removal in removals}
     span = range(ledger.first, ledger.head + 1)
-    rows, changes = np.zeros(len(span), np.bool_), np.zeros(len(span), np.bool_)
+    rows, changes = _flags(span, unfinished.rows), _flags(span, unfinished.changes)
     earlier_rows, earlier_changes = _flags(span, vacuumed.rows), _flags(span, vacuumed.changes)
     for need in ledger.objects.values():
         if need.path not in going and need.path in on_disk:

@@ -226,9 +226,10 @@ class Log:
     def vacuumed(self) -> Vacuumed:
         """What vacuums have removed, as the head has it: the newest's record, which counts those before it too."""
         number = self.head().transactions.get(VACUUM)
-        return Vacuumed() if number is None else self._vacuum(number)
+        return Vacuumed() if number is None else self.vacuum_record(number)
 
-    def _vacuum(self, number: int) -> Vacuumed:
+    def vacuum_record(self, number: int) -> Vacuumed:
+        """What the entry of a vacuum of ours says; nothing where it is no such entry, or is gone."""
         try:
             return commits.vacuumed(number, self._files.info(number))
         except VersionVacuumedError:  # another tool removed that entry: what is gone is then only gone
@@ -255,7 +256,7 @@ class Log:
                 **facts,
             )
         took = newest
-        while took.before is not None and _tells(before := self._vacuum(took.before), number):
+        while took.before is not None and _tells(before := self.vacuum_record(took.before), number):
             took = before
         facts["vacuumed_by"] = took.by
         if not holds(newest.rows, number):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Unpack
@@ -13,14 +14,16 @@ from tablever.delta.actions import Transaction
 from tablever.freeing import VacuumPlan, plan_vacuum
 from tablever.ledger import read_ledger
 from tablever.log import VACUUM, Log, TableLike, open_log
-from tablever.model import Snapshot, Version
+from tablever.model import Snapshot, Vacuumed, Version
 from tablever.options import RecordOptions, record
 from tablever.plan import Proposal
 from tablever.quantities import parse_span
 from tablever.retention import KEEP_ALL, Policy, parse_policy, stored_policy
+from tablever.spans import holds, numbers_of, spans_of
 from tablever.witnesses import witnessed
 
 EVERYTHING = parse_policy(KEEP_ALL)
+LONGEST = timedelta(days=1)  # so long a vacuum may still be removing what it recorded
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,19 @@ def vacuum(
 
     version = commit(log, plan, said)
     first = report[0]
+    mine = {version.number} if version else set()
     while True:  # what was named while the record was made is spared, and another record takes it back
         head = log.head()
         features.check_writable(head.protocol, head.metadata)
-        left = _planned(log, EVERYTHING, now, span)
+        left = _planned(log, EVERYTHING, now, span, mine)
         if _recorded(log, head, left) is None:
             break
-        again = commit(log, lambda head, _: _finished(log, head, now, span), replace(said, if_version=None))
+        again = commit(
+            log,
+            lambda head, _: _recorded(log, head, _planned(log, EVERYTHING, now, span, mine)),
+            replace(said, if_version=None),
+        )
+        mine.update({again.number} if again else ())
         version = version or again
     for removal in left.removals:
         log.storage.remove(removal.path)
@@ -110,8 +119,10 @@ def vacuum(
     return _as_report(done, version=version, dry_run=False)
 
 
-def _planned(log: Log, policy: Policy, now: datetime, safety: timedelta) -> VacuumPlan:
-    """The plan as everything stands now."""
+def _planned(
+    log: Log, policy: Policy, now: datetime, safety: timedelta, mine: Collection[int] = frozenset()
+) -> VacuumPlan:
+    """The plan as everything stands now; ``mine`` are the records that this vacuum made."""
     stored = list(log.storage.walk())  # before the log: what a commit adds meanwhile is not taken for a leftover
     ledger = read_ledger(log)
     return plan_vacuum(
@@ -120,13 +131,24 @@ def _planned(log: Log, policy: Policy, now: datetime, safety: timedelta) -> Vacu
         policy=policy,
         pinned=witnessed(log).keys(),
         vacuumed=log.vacuumed(),
+        unfinished=_unfinished(log, now, mine),
         now=now,
         safety=safety,
     )
 
 
-def _finished(log: Log, head: Snapshot, now: datetime, safety: timedelta) -> Proposal | None:
-    return _recorded(log, head, _planned(log, EVERYTHING, now, safety))
+def _unfinished(log: Log, now: datetime, mine: Collection[int]) -> Vacuumed:
+    """What other vacuums recorded lately. They may still be removing it, so no version of it is handed back."""
+    rows: set[int] = set()
+    changes: set[int] = set()
+    newer = log.vacuumed()
+    while newer.by is not None and log.version(newer.by).timestamp > now - LONGEST:
+        older = Vacuumed() if newer.before is None else log.vacuum_record(newer.before)
+        if newer.by not in mine:
+            rows |= {number for number in numbers_of(newer.rows) if not holds(older.rows, number)}
+            changes |= {number for number in numbers_of(newer.changes) if not holds(older.changes, number)}
+        newer = older
+    return Vacuumed(rows=spans_of(rows), changes=spans_of(changes))
 
 
 def _recorded(log: Log, head: Snapshot, planned: VacuumPlan) -> Proposal | None:

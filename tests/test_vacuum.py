@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -421,6 +421,50 @@ def test_a_restore_that_comes_second_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Storage, "remove", remove)
     tv.vacuum(path, safety=NOW, dry_run=False)
     assert reading.same(tv.read_version(path), head)
+
+
+@pytest.mark.parametrize("comer", [lambda t: tv.restore(t, 2), lambda t: tv.tag(t, "late", 2)])
+def test_a_second_vacuum_hands_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comer: Callable[[Path], object]
+) -> None:
+    """What a vacuum is removing stays recorded as lost while others run that would spare it: nobody builds on it."""
+    path = replaced(tmp_path / "t")
+    head = tv.read_version(path)
+    remove, begun = Storage.remove, []
+
+    def slow(self: Storage, relative: str) -> None:
+        if relative.startswith("part-") and not begun:
+            begun.append(relative)
+            assert not tv.vacuum(path, keep="all", safety="1 day", dry_run=False).removals
+            with pytest.raises(errors.VersionVacuumedError):
+                comer(path)
+        remove(self, relative)
+
+    monkeypatch.setattr(Storage, "remove", slow)
+    report = tv.vacuum(path, keep="pinned", safety=NOW, dry_run=False)
+    assert begun
+    assert open_log(path).vacuumed().rows == report.lost == ((0, 5),)
+    assert reading.same(tv.read_version(path), head)
+    assert tv.list_tags(path) == []
+
+
+def test_what_a_dead_vacuum_spared_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vacuum that died before it could hand back what was tagged meanwhile: the tag reads, and a vacuum a day later
+    hands the version back.
+    """
+    path = replaced(tmp_path / "t")
+    before = tv.read_version(path, 2)
+    at_the_record(monkeypatch, before=lambda: tv.tag(path, "late", 2), after=lambda: (_ for _ in ()).throw(Killed("")))
+    with pytest.raises(Killed):
+        tv.vacuum(path, keep=NOW, safety=NOW, dry_run=False)
+    tv.vacuum(path, safety=NOW, dry_run=False)
+    assert reading.same(tv.read_version(path, "late"), before)
+    assert holds(open_log(path).vacuumed().rows, 2)
+    monkeypatch.setattr("tablever.vacuuming.LONGEST", timedelta())
+    tv.vacuum(path, safety=NOW, dry_run=False)
+    assert open_log(path).vacuumed().rows == ((0, 1), (3, 5))
+    tv.restore(path, 2)
+    assert reading.same(tv.read_version(path, "late"), before)
 
 
 def tagger(path: str, number: int, start: Any, out: Any) -> None:
