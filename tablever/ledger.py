@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -14,6 +14,7 @@ from tablever.delta.vectors import vector_path
 from tablever.log import Log
 from tablever.model import ChangeFile, DataFile
 from tablever.spans import Spans, joined
+from tablever.storage import Stored
 
 Kind = Literal["data", "vectors", "changes"]
 
@@ -64,6 +65,28 @@ def read_ledger(log: Log) -> Ledger:
     for number in range(first + 1, head + 1):
         tally.note(number, log.entry(number).actions)
     return Ledger(first, times, tally.finished(head))
+
+
+def as_stored(ledger: Ledger, stored: Iterable[Stored], node_of: Callable[[str], tuple[int, ...] | None]) -> Ledger:
+    """The same, each object under the name that the folder's listing has.
+
+    A log may spell a path otherwise (``./part-1.parquet``), or reach the object through a link inside the folder.
+    """
+    names: dict[tuple[int, ...], list[str]] = {}
+    listed = set()
+    for each in stored:
+        names.setdefault(each.node, []).append(each.path)
+        listed.add(each.path)
+    objects = dict(ledger.objects)
+    for need in ledger.objects.values():
+        node = None if need.path in listed else node_of(need.path)
+        for name in [] if node is None else names.get(node, []):
+            before = objects.get(name)
+            known = () if before is None else before.versions
+            kind = need.kind if before is None or before.kind == "changes" else before.kind
+            objects[name] = Needed(name, kind, joined([*known, *need.versions]))
+            objects.pop(need.path, None)
+    return replace(ledger, objects=objects)
 
 
 class _Tally:

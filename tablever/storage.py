@@ -66,11 +66,15 @@ def local_root(uri: str | os.PathLike[str]) -> Path:
 
 @dataclass(frozen=True)
 class Stored:
-    """An object: its path relative to the table, its bytes, and when it was last changed (aware, UTC)."""
+    """An object: its path relative to the table, its bytes, and when it was last changed (aware, UTC).
+
+    ``node`` is what all names of one object on the disk have in common.
+    """
 
     path: str
     size: int
     modified: datetime
+    node: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,13 @@ class Storage:
                         continue
                     if stat.S_ISREG(found.st_mode):
                         path = name if below == "." else f"{below.replace(os.sep, '/')}/{name}"
-                        yield Stored(path, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+                        modified = datetime.fromtimestamp(found.st_mtime, UTC)
+                        yield Stored(path, found.st_size, modified, (found.st_dev, found.st_ino))
+
+    def node(self, relative: str) -> tuple[int, ...] | None:
+        """What all names of one object have in common; None where there is none."""
+        found = self.fingerprint(relative)
+        return None if found is None else found[:2]
 
     def put_if_absent(self, relative: str, data: bytes) -> bool:
         """Create an object durably, whole or not at all; False where one of that name is there already.

@@ -10,7 +10,7 @@ import numpy as np
 
 from tablever.delta.listing import LOG_FOLDER
 from tablever.freeing import is_leftover
-from tablever.ledger import Ledger, read_ledger
+from tablever.ledger import Ledger, as_stored, read_ledger
 from tablever.log import TableLike, open_log
 from tablever.model import Vacuumed
 from tablever.spans import Spans, holds
@@ -89,7 +89,7 @@ def du(table: TableLike) -> Usage:
     log = open_log(table)
     stored = list(log.storage.walk())
     names = {number: tuple(each.label for each in found) for number, found in witnessed(log).items()}
-    return usage_of(read_ledger(log), stored, names, log.vacuumed())
+    return usage_of(as_stored(read_ledger(log), stored, log.storage.node), stored, names, log.vacuumed())
 
 
 def usage_of(

@@ -12,7 +12,7 @@ from tablever.datafiles import Staging
 from tablever.delta import features
 from tablever.delta.actions import Transaction
 from tablever.freeing import VacuumPlan, plan_vacuum
-from tablever.ledger import read_ledger
+from tablever.ledger import as_stored, read_ledger
 from tablever.log import VACUUM, Log, TableLike, open_log
 from tablever.model import Snapshot, Vacuumed, Version
 from tablever.options import RecordOptions, record
@@ -124,7 +124,7 @@ def _planned(
 ) -> VacuumPlan:
     """The plan as everything stands now; ``mine`` are the records that this vacuum made."""
     stored = list(log.storage.walk())  # before the log: what a commit adds meanwhile is not taken for a leftover
-    ledger = read_ledger(log)
+    ledger = as_stored(read_ledger(log), stored, log.storage.node)
     return plan_vacuum(
         ledger,
         stored,

@@ -314,6 +314,62 @@ def test_files_of_others_stay(tmp_path: Path) -> None:
     assert tv.read_version(path / "inner").num_rows == 1
 
 
+def respelled(path: Path, spell: Callable[[str], str]) -> None:
+    """Write a log's paths in another way."""
+    for entry in (path / "_delta_log").glob("*.json"):
+        actions = [json.loads(line) for line in entry.read_text().splitlines()]
+        for action in actions:
+            for kind in ("add", "remove"):
+                if kind in action:
+                    action[kind]["path"] = spell(action[kind]["path"])
+        entry.write_text("\n".join(map(json.dumps, actions)))
+
+
+@pytest.mark.parametrize(
+    "spelling", ["./{name}", "{uri}/.//{name}", "inside/{name}", "inside/./../{name}", "{root}/inside/{name}"]
+)
+def test_other_names_of_what_is_needed(tmp_path: Path, spelling: str) -> None:
+    """However the log spells a file's path, and through whichever link inside the folder, it is that file: it stays as
+    long as a kept version needs it, goes with the last one, and is not taken for a leftover.
+    """
+    path = tmp_path / "t"
+    for n in range(3):
+        write_deltalake(path, pa.table({"id": [n]}), mode="overwrite" if n else "error")
+    (path / "inside").symlink_to(path)
+    names: dict[str, str] = {}
+    respelled(path, lambda name: names.setdefault(name, spelling.format(name=name, root=path, uri=path.as_uri())))
+    if ".." in spelling:  # leads nobody knows where
+        with pytest.raises(errors.UnsupportedFeatureError):
+            tv.vacuum(path, safety=NOW, dry_run=False)
+        return
+    rows = tv.read_version(path)
+    assert tv.vacuum(path, keep="all", safety=NOW, dry_run=False).removals == ()
+    assert {file.kind for file in tv.du(path).files} == {"data"}
+    report = tv.vacuum(path, keep="2 versions", safety=NOW, dry_run=False)
+    assert [(removal.kind, removal.versions) for removal in report.removals] == [("data", ((0, 0),))]
+    assert report.lost == ((0, 0),)
+    assert len(objects(path)) == 2
+    assert reading.same(tv.read_version(path), rows)
+
+
+def test_a_file_under_two_names(tmp_path: Path) -> None:
+    """A file that an old version needs under one name and the head under another stays."""
+    path = tmp_path / "t"
+    write_deltalake(path, pa.table({"id": [1]}))
+    write_deltalake(path, pa.table({"id": [2]}), mode="overwrite")
+    entry = path / "_delta_log" / f"{1:020}.json"
+    actions = [json.loads(line) for line in entry.read_text().splitlines()]
+    (gone,) = (action["remove"]["path"] for action in actions if "remove" in action)
+    for action in actions:
+        if "add" in action:
+            action["add"]["path"] = f"./{gone}"
+    entry.write_text("\n".join(map(json.dumps, actions)))
+    rows = tv.read_version(path)
+    report = tv.vacuum(path, keep=NOW, safety=NOW, dry_run=False)
+    assert [removal.kind for removal in report.removals] == ["leftover"]
+    assert reading.same(tv.read_version(path), rows)
+
+
 def test_what_cannot_be_read_stops_it(tmp_path: Path) -> None:
     """A damaged tag or log entry stops a vacuum before anything is removed: nobody knows then what is needed."""
     path = history(tmp_path / "t", 3)
@@ -430,7 +486,8 @@ def test_a_second_vacuum_hands_nothing_back(
     """What a vacuum is removing stays recorded as lost while others run that would spare it: nobody builds on it."""
     path = replaced(tmp_path / "t")
     head = tv.read_version(path)
-    remove, begun = Storage.remove, []
+    remove = Storage.remove
+    begun: list[str] = []
 
     def slow(self: Storage, relative: str) -> None:
         if relative.startswith("part-") and not begun:
