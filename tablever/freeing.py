@@ -17,7 +17,7 @@ from tablever.spans import Spans, holds, joined, spans_of
 from tablever.storage import Stored
 
 _LEFTOVER = re.compile(r"(part-|cdc-).*\.parquet|deletion_vector_.*\.bin", re.DOTALL)
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp", re.DOTALL)
+_TEMPORARY = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.tmp", re.DOTALL)
 _OUR_FOLDERS = ("_change_data", "_dv")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -701,6 +702,26 @@ def test_usage_adds_up(shape: Any, data: st.DataObject) -> None:
         assert usage.saved == sum(v.needs for v in usage.versions) - sum(sizes[name] for name in shared)
         assert usage.totals["leftover"] == 3
         assert usage.bytes == sum(reading.contents(path).values())
+
+
+def test_what_a_killed_commit_leaves_is_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever call a commit, or the making of a tag, is killed in, a vacuum removes all that it left behind."""
+    pristine, path = history(tmp_path / "pristine", 2), tmp_path / "t"
+    leftovers = set()
+    for act in (lambda t: tv.upsert(t, [{"id": 1, "text": "new"}]), lambda t: tv.tag(t, "v1")):
+        for die_at in range(1, 100):
+            shutil.rmtree(path, ignore_errors=True)
+            shutil.copytree(pristine, path)
+            try:
+                with watched(Machine(path, die_at), monkeypatch):
+                    act(path)
+                break
+            except Killed:
+                pass
+            tv.vacuum(path, safety=NOW, dry_run=False)
+            named = {name for name in reading.contents(path) if not re.fullmatch(r"_delta_log/\d+\.json", name)}
+            leftovers |= named - set(read_ledger(open_log(path)).objects)
+    assert not {name for name in leftovers if name.endswith(".tmp") or not name.startswith("_tablever/")}
 
 
 def test_the_record_is_in_the_entry(tmp_path: Path) -> None:
