@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 import numpy as np
 
+from tablever.delta.listing import entry_path
 from tablever.ledger import Ledger, Needed
 from tablever.model import Vacuumed
 from tablever.retention import Flags, Policy
@@ -108,11 +109,11 @@ def plan_vacuum(
         counted = kept_changes if need.kind == "changes" else kept_rows
         if object_ is None or any(counted[b - ledger.first + 1] > counted[a - ledger.first] for a, b in need.versions):
             continue
-        recent = _left_at(need, ledger.times, ledger.first) > now - safety
+        recent = _left_at(need, ledger, on_disk) > now - safety
         (spared if recent else removals).append(Removal(need.path, need.kind, object_.size, need.versions))
     for path in on_disk.keys() - ledger.objects.keys():
         if is_leftover(path):
-            recent = on_disk[path].modified > now - safety
+            recent = on_disk[path].changed > now - safety
             (spared if recent else removals).append(Removal(path, "leftover", on_disk[path].size))
     lost, lost_changes = _losses(ledger, on_disk, removals, vacuumed, unfinished)
     return VacuumPlan(
@@ -134,10 +135,15 @@ def is_leftover(path: str) -> bool:
     return bool(_LEFTOVER.fullmatch(name)) and all(folder in _OUR_FOLDERS for folder in hidden)
 
 
-def _left_at(need: Needed, times: Sequence[datetime], first: int) -> datetime:
-    """When an object left the head; change rows are new with their version."""
-    last = need.versions[-1][1] - first
-    return times[last] if need.kind == "changes" else times[last + 1]
+def _left_at(need: Needed, ledger: Ledger, on_disk: Mapping[str, Stored]) -> datetime:
+    """When an object left the head; change rows are new with their version.
+
+    Not before the disk says that the entry came: what the entry records may be of a clock that was behind.
+    """
+    number = need.versions[-1][1] + (need.kind != "changes")
+    entry = on_disk.get(entry_path(number))
+    recorded = ledger.times[number - ledger.first]
+    return recorded if entry is None else max(recorded, entry.changed)
 
 
 def _flags(span: range, numbers: Spans) -> Flags:

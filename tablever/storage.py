@@ -66,14 +66,17 @@ def local_root(uri: str | os.PathLike[str]) -> Path:
 
 @dataclass(frozen=True)
 class Stored:
-    """An object: its path relative to the table, its bytes, and when it was last changed (aware, UTC).
+    """An object: its path relative to the table, and its bytes.
 
-    ``node`` is what all names of one object on the disk have in common.
+    Attributes:
+        changed: when its bytes or its name last changed (aware, UTC), by the disk's own clock: a copy is new, though
+            it was given its original's times.
+        node: what all names of one object on the disk have in common.
     """
 
     path: str
     size: int
-    modified: datetime
+    changed: datetime
     node: tuple[int, ...]
 
 
@@ -146,8 +149,8 @@ class Storage:
                         continue
                     if stat.S_ISREG(found.st_mode):
                         path = name if below == "." else f"{below.replace(os.sep, '/')}/{name}"
-                        modified = datetime.fromtimestamp(found.st_mtime, UTC)
-                        yield Stored(path, found.st_size, modified, (found.st_dev, found.st_ino))
+                        changed = datetime.fromtimestamp(max(found.st_ctime, found.st_mtime), UTC)
+                        yield Stored(path, found.st_size, changed, (found.st_dev, found.st_ino))
 
     def node(self, relative: str) -> tuple[int, ...] | None:
         """What all names of one object have in common; None where there is none."""

@@ -59,8 +59,8 @@ def vacuum(
             ``"10 versions"``, or several with commas between. By default what ``set_retention`` stored, else
             everything: then only what crashed writers and an unfinished vacuum left goes.
         dry_run: only say what would go.
-        safety: what left the head, or was written and never committed, less than this ago stays: somebody may be
-            reading it, or about to commit it.
+        safety: what left the head, or was written (or copied here) and never committed, less than this ago stays:
+            somebody may be reading it, or about to commit it.
 
     Returns:
         What went, or would go: objects, bytes, and the versions that cannot be read afterwards.
@@ -85,7 +85,7 @@ def vacuum(
     span = parse_span(safety)
     policy = None if keep is None else parse_policy(keep)
     log = open_log(table)
-    now = datetime.now(UTC)
+    now = _now()
     if dry_run:
         record(log, options)
         return _as_report(_planned(log, policy or stored_policy(log.head().metadata.configuration), now, span))
@@ -117,6 +117,10 @@ def vacuum(
         log.storage.remove(removal.path)
     done = VacuumPlan(first.policy, first.kept, left.removals, first.spared, left.lost, left.lost_changes)
     return _as_report(done, version=version, dry_run=False)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _planned(

@@ -272,24 +272,41 @@ def test_versions_between_lost_change_rows_are_compared(tmp_path: Path) -> None:
 # What stays for safety, and what is nobody's business
 
 
-def test_the_safety_interval(tmp_path: Path) -> None:
-    """What left the head, or was written, less than the interval ago stays, is told as spared, and not lost."""
+def test_the_safety_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What left the head, or was written or copied here, less than the interval ago stays, is told as spared, and not
+    lost; a day later it goes.
+    """
     path = history(tmp_path / "t")
-    young, old = path / "part-young.parquet", path / "_dv" / "deletion_vector_old.bin"
-    for each in (young, old):
+    young, copied = path / "part-young.parquet", path / "_dv" / "deletion_vector_copied.bin"
+    for each in (young, copied):
         each.write_bytes(b"left by a crash")
-    os.utime(old, (time.time() - 90_000,) * 2)
+    os.utime(copied, (time.time() - 900_000,) * 2)
     report = tv.vacuum(path, keep="pinned", dry_run=False)
-    assert [removal.path for removal in report.removals] == ["_dv/deletion_vector_old.bin"]
-    assert {removal.path for removal in report.spared} > {"part-young.parquet"}
+    assert report.removals == ()
+    assert {removal.path for removal in report.spared} > {"part-young.parquet", "_dv/deletion_vector_copied.bin"}
     assert (report.version, report.lost) == (None, ())
-    assert young.exists()
     for number in range(7):
         tv.read_version(path, number)
+    spared = report.spared
+    with monkeypatch.context() as later:
+        later.setattr("tablever.vacuuming._now", lambda: datetime.now(UTC) + timedelta(hours=25))
+        assert tv.vacuum(path, keep="pinned").removals == spared
     report = tv.vacuum(path, safety=NOW, dry_run=False)
-    assert [removal.path for removal in report.removals] == ["part-young.parquet"], "by default everything is kept"
+    assert {removal.kind for removal in report.removals} == {"leftover"}, "by default everything is kept"
+    assert not young.exists()
     with pytest.raises(errors.InvalidInputError):
         tv.vacuum(path, safety="soon")
+
+
+def test_a_clock_that_was_behind_shortens_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What left the head just now stays for the interval, though the commit's clock said that it was long ago."""
+    with monkeypatch.context() as behind:
+        then = time.time_ns() - 100 * 86_400 * 10**9
+        behind.setattr("time.time_ns", lambda: then)
+        path = replaced(tmp_path / "t")
+    report = tv.vacuum(path, keep="90 days", dry_run=False)
+    assert (report.removals, report.lost) == ((), ())
+    assert len(report.spared) == 6
 
 
 def test_files_of_others_stay(tmp_path: Path) -> None:
