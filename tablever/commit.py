@@ -90,7 +90,7 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
         ConflictError: the head is not ``record.if_version``.
         UnsupportedFeatureError: the table needs a feature that we do not write under.
         InvalidInputError: the batch was loaded before with other content, or the metadata is not JSON.
-        StorageError: the disk refused; the table is as it was.
+        StorageError: the disk refused, or a vacuum removed what was written; the table is as it was.
     """
     _check_metadata(record)
     staging = Staging(log.storage)
@@ -112,6 +112,7 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
                 return None
             _check_append_only(log, head, proposal)
             entry, moment = _entry(log, head, proposal, record)
+            _check_staged(log, staging, proposal)
             landed = log.storage.put_if_absent(entry_path(number), entry)
         except BaseException as error:
             if not entry or not _is_ours(log, number, entry):
@@ -189,6 +190,17 @@ def _check_append_only(log: Log, head: Snapshot, proposal: Proposal) -> None:
             f"'{log.name}' is append-only (delta.appendOnly): {proposal.operation} would remove "
             f"{len(proposal.removed)} of its files",
             hint="append instead, or unset delta.appendOnly with the tool that set it",
+        )
+
+
+def _check_staged(log: Log, staging: Staging, proposal: Proposal) -> None:
+    """What a commit names is there: a vacuum with too short a safety interval may have taken it for abandoned."""
+    gone = staging.gone(_named(proposal))
+    if gone is not None:
+        raise StorageError(
+            f"cannot commit to '{log.name}': its new file '{gone}' is gone; a vacuum took it for abandoned",
+            hint="run it again, and vacuum with a safety interval longer than a commit takes",
+            file=gone,
         )
 
 

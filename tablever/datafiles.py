@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -51,6 +51,11 @@ class Staging:
         """Open a new object of this commit."""
         self.paths.append(path)
         return self.storage.create(path)
+
+    def gone(self, names: Iterable[str]) -> str | None:
+        """The first of the objects of these names that was written, and is there no more; None where all are."""
+        written = set(self.paths)
+        return next((name for name in sorted(names) if name in written and not self.storage.exists(name)), None)
 
     def discard_but_reusable(self) -> None:
         """After a lost race: remove what the next try writes anew."""

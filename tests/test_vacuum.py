@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 import tablever as tv
 from tablever import errors
+from tablever.commit import _entry
 from tablever.delta.actions import decode_path
 from tablever.delta.vectors import vector_path
 from tablever.freeing import is_leftover
@@ -296,6 +297,32 @@ def test_the_safety_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert not young.exists()
     with pytest.raises(errors.InvalidInputError):
         tv.vacuum(path, safety="soon")
+
+
+@pytest.mark.parametrize(
+    "write", [lambda t: tv.append(t, [{"id": 9999, "text": "new"}]), lambda t: tv.delete(t, where="id % 7 = 0")]
+)
+def test_a_writer_slower_than_the_interval_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], object]
+) -> None:
+    """Where a vacuum took a commit's files for abandoned, the commit is refused and the table is as it was."""
+    path = history(tmp_path / "t", 1)
+    before = tv.read_version(path)
+    with monkeypatch.context() as slow:
+
+        def late(*arguments: Any) -> Any:
+            made = _entry(*arguments)
+            tv.vacuum(path, safety=NOW, dry_run=False)
+            return made
+
+        slow.setattr("tablever.commit._entry", late)
+        with pytest.raises(errors.StorageError) as raised:
+            write(path)
+    assert "a vacuum took it for abandoned" in str(raised.value)
+    assert reading.same(tv.read_version(path), before)
+    assert tv.resolve_version(path).number == 1
+    write(path)
+    tv.verify(path)
 
 
 def test_a_clock_that_was_behind_shortens_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

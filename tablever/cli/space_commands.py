@@ -133,7 +133,12 @@ def set_retention(table: str, policy: str, **options: Any) -> None:
 )
 @common.table_argument
 @click.option("--keep", help="What is kept: 'all', 'pinned', '90 days', '10 versions', or several; the table's policy.")
-@click.option("--safety", default="1 day", show_default=True, help="What went out of use since then stays.")
+@click.option(
+    "--safety",
+    default="1 day",
+    show_default=True,
+    help="What went out of use, or was written, since then stays: longer than any reader or writer takes.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would go, even with --yes.")
 @yes
 @common.record_options
