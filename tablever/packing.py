@@ -69,13 +69,16 @@ def choose_runs(files: Iterable[DataFile], packing: Packing) -> list[Run]:
 
 def _runs(group: Run, packing: Packing) -> Iterator[Run]:
     run: list[DataFile] = []
+    total = 0
     for file in group:
-        small = 2 * live_bytes(file) < packing.target
-        if run and (not small or sum(map(live_bytes, run)) + live_bytes(file) > packing.target):
+        size = live_bytes(file)
+        small = 2 * size < packing.target
+        if run and (not small or total + size > packing.target):
             yield from _worth(run, packing)
-            run = []
+            run, total = [], 0
         if small:
             run.append(file)
+            total += size
         elif is_worn(file, packing):
             yield (file,)
     yield from _worth(run, packing)

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tablever as tv
-from tablever import errors
+from tablever import errors, packing
 from tablever.delta.replay import row_order
 from tablever.log import open_log
 from tablever.model import DataFile, DeletionVector
@@ -107,6 +107,21 @@ def test_only_what_is_worth_it_is_chosen(found: list[DataFile], target: int, lea
             assert sum(live) <= target
             assert all(size * 2 < target for size in live)
             assert len({partition_of(file) for file in each}) == 1
+
+
+def test_every_file_is_weighed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice takes time in proportion to the number of files."""
+    names = [f"part-{n:05}.parquet" for n in range(500)]
+    found = [DataFile(name, 10, n, {}, '{"numRecords": 1}') for n, name in enumerate(names)]
+    weighed: list[str] = []
+
+    def weigh(file: DataFile) -> int:
+        weighed.append(file.path)
+        return file.size
+
+    monkeypatch.setattr(packing, "live_bytes", weigh)
+    assert [len(run) for run in choose_runs(found, Packing(3000, 2, 0.5))] == [300, 200]
+    assert weighed == names
 
 
 # What it leaves as it was
