@@ -12,7 +12,7 @@ import tablever as tv
 from tablever.cli import common
 from tablever.cli.common import example, json_values, run_write
 from tablever.cli.output import print_json, terminal_width
-from tablever.spans import Spans, spans_text
+from tablever.spans import Spans, holds, numbers_of, spans_of, spans_text
 from tablever.texts import plural, safe, size_text, table_lines
 
 if TYPE_CHECKING:
@@ -194,8 +194,12 @@ def _vacuum_lines(plan: Vacuum) -> Iterator[str]:
         yield f"{verb} {size_text(plan.bytes)} in {_amount(plan.removals)}"
     else:
         yield "nothing to free"
+    cannot = "could not" if plan.dry_run else "cannot"
     if plan.lost:
-        yield f"versions that {'could not' if plan.dry_run else 'cannot'} be read any more: {spans_text(plan.lost)}"
+        yield f"versions that {cannot} be read any more: {spans_text(plan.lost)}"
+    changes_only = spans_of(number for number in numbers_of(plan.lost_changes) if not holds(plan.lost, number))
+    if changes_only:
+        yield f"versions that can be read, but whose own changes {cannot} be told any more: {spans_text(changes_only)}"
     if plan.spared:
         yield f"{_amount(plan.spared)} went out of use too lately, and stay for now"
 

@@ -84,6 +84,19 @@ def test_a_dry_run_removes_nothing(table: Path, shell: Shell) -> None:
         assert tv.resolve_version(table).number == 3
 
 
+def test_lost_changes_are_said(tmp_path: Path, shell: Shell) -> None:
+    """It says of which versions only the change rows go, before and after."""
+    path = tmp_path / "t"
+    tv.create_table(path, [{"id": n, "text": "x"} for n in range(100)], key="id")
+    for n in range(3):
+        tv.upsert(path, [{"id": n, "text": "new"}])
+    words = ("vacuum", path, "--keep", "pinned", "--safety", "0 days")
+    assert "but whose own changes could not be told any more: 1 to 2" in shell(*words, "--dry-run").out
+    done = shell(*words, "--yes").out
+    assert "but whose own changes cannot be told any more: 1 to 2" in done
+    assert "be read any more" not in done
+
+
 def test_du(table: Path, shell: Shell) -> None:
     """Versions with what they need and what goes with them, and who keeps them; --files names the files."""
     shown = shell("du", table).out
