@@ -20,6 +20,7 @@ from tablever.plan import Proposal
 from tablever.quantities import parse_span
 from tablever.retention import KEEP_ALL, Policy, parse_policy, stored_policy
 from tablever.spans import holds, numbers_of, spans_of
+from tablever.witness_files import missing_versions
 from tablever.witnesses import witnessed
 
 EVERYTHING = parse_policy(KEEP_ALL)
@@ -67,7 +68,8 @@ def vacuum(
 
     Raises:
         InvalidInputError: a policy or a span that is none.
-        CorruptionError: an entry of the log, or a tag, run or pin cannot be read: nothing is removed then.
+        CorruptionError: an entry of the log, or a tag, run or pin cannot be read: nothing is removed then. (One that
+            was removed by hand keeps its version still.)
         ConflictError, UnsupportedFeatureError, StorageError: as ``append``.
 
     Example:
@@ -133,7 +135,7 @@ def _planned(
         ledger,
         stored,
         policy=policy,
-        pinned=witnessed(log).keys(),
+        pinned=witnessed(log).keys() | missing_versions(log.storage),
         vacuumed=log.vacuumed(),
         unfinished=_unfinished(log, now, mine),
         now=now,

@@ -239,6 +239,23 @@ def read_runs(storage: Storage, version: int | None = None) -> list[Run]:
     return sorted(runs, key=lambda run: (run.version, run.time))
 
 
+def missing_versions(storage: Storage) -> set[int]:
+    """The versions of tags, runs and pins that the journal has and nobody took away, but whose objects are gone.
+
+    Raises:
+        CorruptionError, UnsupportedFeatureError: an entry of the journal cannot be read right.
+    """
+    found = set()
+    for name in names(storage, JOURNAL):
+        path = f"{JOURNAL}/{name}"
+        entry = read(storage, path)
+        with _well_formed(path):
+            object_, version = str(entry["entry"]), entry.get("version")
+            if version is not None and not storage.exists(object_) and not storage.exists(deleted_path(object_)):
+                found.add(int(version))
+    return found
+
+
 def _listed(path: str, read_one: Callable[[], _Made]) -> _Made:
     """What a listing has named: that it is gone now is damage, since nothing here is ever removed."""
     try:

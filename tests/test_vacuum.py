@@ -453,6 +453,27 @@ def test_witnesses_keep_their_versions(tmp_path: Path) -> None:
     assert reading.same(tv.read_version(path, 3), before[3])
 
 
+def test_a_witness_that_was_removed_by_hand_keeps_its_version(tmp_path: Path) -> None:
+    """What the journal remembers counts: no version goes because the object that names it was lost."""
+    path = replaced(tmp_path / "t")
+    before = {number: tv.read_version(path, number) for number in (1, 3, 5)}
+    tv.tag(path, "v1", 1)
+    tv.link_run(path, 3, "run-1", metrics={"f1": 0.9})
+    tv.pin(path, 5, reason="audit")
+    tv.tag(path, "gone", 4)
+    tv.delete_tag(path, "gone")
+    for kind in ("tags", "runs", "pins"):
+        for object_ in (path / "_tablever" / kind).glob("*.json"):
+            object_.unlink()
+    assert tv.vacuum(path, keep=NOW, safety=NOW, dry_run=False).lost == ((0, 0), (2, 2), (4, 4))
+    for number, rows in before.items():
+        assert reading.same(tv.read_version(path, number), rows)
+    (entry, *_) = (path / "_tablever" / "journal").glob("*.json")
+    entry.write_bytes(entry.read_bytes().replace(b'"version":', b'"versiom":'))
+    with pytest.raises(errors.CorruptionError):
+        tv.vacuum(path, keep=NOW, safety=NOW, dry_run=False)
+
+
 def at_the_record(monkeypatch: pytest.MonkeyPatch, before: Any = None, after: Any = None) -> None:
     """Call something once just before, or just after, a vacuum's entry is put."""
     put = Storage.put_if_absent
