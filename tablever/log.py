@@ -31,7 +31,7 @@ from tablever.errors import (
     VersionVacuumedError,
 )
 from tablever.logfiles import LogFiles, no_table
-from tablever.model import EMPTY, DataFile, Digest, Signature, Snapshot, Tag, Vacuumed, Version, Witness
+from tablever.model import EMPTY, ChangeFile, DataFile, Digest, Signature, Snapshot, Tag, Vacuumed, Version, Witness
 from tablever.refs import AsOf, HashPrefix, Number, Ref, Relative, TagName, parse_ref
 from tablever.spans import holds
 from tablever.storage import Storage, local_root
@@ -248,7 +248,8 @@ class Log:
         """
         newest = self.vacuumed()
         facts: dict[str, Any] = {"version": number, "file": file, "vacuumed_by": None, "older": None, "newer": None}
-        if not _tells(newest, number):
+        of_rows = file is not None and file not in self._change_files(number)
+        if not holds(newest.rows, number) and (of_rows or not holds(newest.changes, number)):
             what = "" if file is None else f": its file '{file}' is gone"
             return VersionVacuumedError(
                 f"version {number} of '{self.name}' cannot be read{what}",
@@ -275,6 +276,13 @@ class Log:
             hint=f"the nearest versions that can be read: {' and '.join(left)}",
             **facts,
         )
+
+    def _change_files(self, number: int) -> set[str]:
+        """The paths of a version's change files, as far as its entry is there."""
+        try:
+            return {action.path for action in self.entry(number).actions if isinstance(action, ChangeFile)}
+        except VersionVacuumedError:
+            return set()
 
     def record(self, number: int) -> Mapping[str, Any]:
         """What tablever wrote into a version's entry (docs/reference/format.md).

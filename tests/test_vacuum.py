@@ -270,6 +270,22 @@ def test_versions_between_lost_change_rows_are_compared(tmp_path: Path) -> None:
         tv.query("FROM table_changes('t', 2, 3)", tables={"t": path})
 
 
+def test_rows_that_another_tool_took_are_told_as_such(tmp_path: Path) -> None:
+    """Of a version whose change rows a vacuum of ours took and whose rows went otherwise, nobody says that it reads."""
+    path = tmp_path / "t"
+    tv.create_table(path, [{"id": n} for n in range(100)], key="id")
+    tv.upsert(path, [{"id": 100}, {"id": 101}])
+    tv.delete(path, where="id = 1")
+    tv.delete(path, where="id = 2")
+    assert tv.vacuum(path, keep=NOW, safety=NOW, dry_run=False).lost == ()
+    assert open_log(path).vacuumed().changes == ((2, 2),)
+    with pytest.raises(errors.VersionVacuumedError, match="what version 2 of 't' changed was vacuumed by version 4"):
+        tv.query("FROM table_changes('t', 2, 2)", tables={"t": path})
+    (path / open_log(path).snapshot(2).files[0].path).unlink()
+    with pytest.raises(errors.VersionVacuumedError, match=r"cannot be read: its file 'part-.*' is gone"):
+        tv.read_version(path, 2)
+
+
 # What stays for safety, and what is nobody's business
 
 
