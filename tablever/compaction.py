@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from tablever.commit import commit
-from tablever.datafiles import Staging, write_in_place_of, write_rows
+from tablever.datafiles import SHA256_TAG, Staging, write_in_place_of, write_rows
 from tablever.deletions import delete_positions, takes_vector
-from tablever.delta.actions import decode_percent
+from tablever.delta.actions import decode_path, decode_percent
 from tablever.delta.replay import identity
 from tablever.errors import CorruptionError, InvalidInputError
 from tablever.frames import load, split_rows, to_arrow
@@ -67,6 +67,7 @@ def compact(
     Raises:
         InvalidInputError: a target, a number or a share that makes no sense.
         InvalidKeyError: ``cluster`` for a table without a key.
+        CorruptionError: a file that would be merged is not as it was committed.
         ConflictError, UnsupportedFeatureError, StorageError: as ``append``.
 
     Example:
@@ -151,6 +152,17 @@ def _tagged(files: Iterable[DataFile], tag: str) -> tuple[DataFile, ...]:
 
 
 def _rows(scan: Scan) -> pl.DataFrame:
+    """A scan's live rows. What a damaged file holds would be whole in the new one, and nothing would tell any more."""
+    for each in scan.files:
+        path = decode_path(each.file.path, root=str(scan.storage.root))
+        recorded = (each.file.tags or {}).get(SHA256_TAG)
+        if recorded is not None and scan.storage.sha256(path) != recorded:
+            raise CorruptionError(
+                f"'{path}' of '{scan.storage.root.name}' is damaged: its bytes are not those that were committed",
+                hint="restore it from a copy of the table; tablever verify names every version that it touches",
+                file=path,
+                version=scan.snapshot.version,
+            )
     rows = load(scan)
     if rows.height != scan.live_rows:
         raise CorruptionError(

@@ -103,6 +103,15 @@ class Storage:
             file.seek(start)
             return file.read(length)
 
+    def sha256(self, relative: str) -> str:
+        """Of an object's bytes, in hex, a piece at a time. Raises FileNotFoundError, StorageError."""
+        path = self.path(relative)
+        digest = hashlib.sha256()
+        with storage_errors(f"read '{path}'"), path.open("rb") as file:
+            while piece := file.read(BUFFER_BYTES):
+                digest.update(piece)
+        return digest.hexdigest()
+
     def exists(self, relative: str) -> bool:
         """Whether an object is there."""
         return self.path(relative).exists()

@@ -218,6 +218,26 @@ def test_small_files_become_few_and_deleted_rows_go(tmp_path: Path) -> None:
     assert tv.compact(path) is None
 
 
+@pytest.mark.parametrize("cluster", [False, True])
+def test_damage_is_not_merged(tmp_path: Path, cluster: bool) -> None:
+    """A file with one bit changed, wherever, is named and not merged: in the new file it would look whole."""
+    path = tmp_path / "t"
+    tv.create_table(path, [{"id": 0, "text": "first"}], key="id")
+    tv.append(path, [{"id": 1, "text": "second"}])
+    (name,) = {file.path for file in open_log(path).snapshot(1).files} - {
+        file.path for file in open_log(path).snapshot(0).files
+    }
+    whole = (path / name).read_bytes()
+    before = reading.contents(path)
+    for at in range(4, len(whole), max(1, len(whole) // 25)):
+        (path / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(errors.CorruptionError):
+            tv.compact(path, cluster=cluster)
+    assert reading.contents(path) == before
+    (path / name).write_bytes(whole)
+    assert tv.compact(path, cluster=cluster) is not None
+
+
 def test_the_thresholds_are_kept(tmp_path: Path) -> None:
     """Fewer files than ``min_files`` stay, as does a file that lost a smaller share of its rows than ``deleted``."""
     path = many(tmp_path / "t", 3)
