@@ -454,15 +454,17 @@ def test_a_field_within_a_column_dropped_and_made_again(path: Path) -> None:
     assert diff.summary.cells == {"s": 1, "l": 1}
 
 
-def test_a_column_dropped_is_null_when_asked_for(path: Path) -> None:
+@pytest.mark.parametrize("name", ["a", "a.b", "a.list.element", "`a`"])
+@pytest.mark.parametrize("value", [1, {"x": 1}, [1]], ids=["plain", "struct", "list"])
+def test_a_column_dropped_is_null_when_asked_for(path: Path, name: str, value: Any) -> None:
     """A column that the second version dropped, in files of both, is compared with null when it is named."""
 
     def drop(schema: dict[str, Any]) -> None:
         del schema["fields"][1]
 
-    mapped(path, [{"id": 1, "a": 1, "b": 1}, {"id": 2, "a": None, "b": 2}], drop)
+    mapped(path, [{"id": 1, name: value, "b": 1}, {"id": 2, name: None, "b": 2}], drop)
     assert counts(both_ways(path, 0, 1, key="id")) == (0, 0, 0)
-    assert both_ways(path, 0, 1, key="id", columns=["a"]).cells.num_rows == 1
+    assert both_ways(path, 0, 1, key="id", columns=[name]).cells.num_rows == 1
 
 
 def test_a_column_dropped_is_shown_in_rows_removed_later(path: Path) -> None:

@@ -276,9 +276,7 @@ def _holds(side: Side, file: DataFile, metadata: Metadata, column: str) -> bool:
         footer = read_footer(locate(side.log.storage, file.path), file.size)
     except FileNotFoundError as error:
         raise missing_file(side.log.name, side.snapshot.version, file) from error
-    return physical_name(metadata, column) in {
-        footer.schema.column(i).path.split(".")[0] for i in range(len(footer.schema))
-    }
+    return physical_name(metadata, column) in footer.schema.to_arrow_schema().names
 
 
 def thin(
