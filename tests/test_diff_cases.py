@@ -22,6 +22,7 @@ from tablever.diff.feed import FeedError
 from tablever.diff.sides import schema_changes
 from tablever.diff.value import Diff, diff_rows, diff_tables, diff_versions, version_changes
 from tablever.log import Log, open_log
+from tablever.report.wording import notes
 from tablever.scan import deleted_positions
 from tests.comparing import assert_right, by_way, state_of
 
@@ -292,7 +293,8 @@ def test_a_key_that_another_tool_broke_is_reported(path: Path) -> None:
     diff = both_ways(path, base, base + 3)
     assert counts(diff) == (2, 0, 1)
     assert diff.summary.duplicate_keys == 1
-    assert any("not unique" in note for note in diff.summary.notes)
+    said = [note for note in notes(diff.findings()) if "key" in note]
+    assert said == ["1 key is null or not unique: its rows are counted as removed and added, not as updated"]
 
 
 def test_a_key_of_one_version_only_is_none(path: Path) -> None:

@@ -616,7 +616,7 @@ RENDERERS = {
 
 @pytest.mark.parametrize("render", RENDERERS.values(), ids=RENDERERS)
 def test_every_report_says_what_is_left_out_and_what_to_know(render: Any) -> None:
-    """Rows that are not shown, notes, duplicate keys and tolerances are in every report."""
+    """Rows that are not shown, notes and tolerances are in every report."""
     found = replace(findings(), summary=replace(findings().summary, added=8, removed=9, updated=10))
     said = " ".join(render(replace(found, tolerance={"stars": (0.5, 0.01)})).split()).replace("`", "")
     for text in (
@@ -624,10 +624,19 @@ def test_every_report_says_what_is_left_out_and_what_to_know(render: Any) -> Non
         "8 removed rows are not shown here",
         "9 updated rows are not shown here",
         "note pos",
-        "1 key of the table occurred more than once",
         "within 0.5 absolute or 0.01 relative: stars",
     ):
         assert text in said
+
+
+def test_what_is_read_is_said_alike() -> None:
+    """Page and preview say the same of what is read: bytes of the files, with nothing counted for opening them."""
+    found = findings()
+    plan = replace(found.plan, bytes=1_000_000)
+    preview = "\n".join(printed(screen.plan_lines(plan)))
+    said = "9 bytes of 1 file; the table has 99 bytes"
+    assert f"reads    {said}\n" in preview
+    assert said in Page(page.render(replace(found, plan=plan))).text
 
 
 @pytest.mark.parametrize("render", RENDERERS.values(), ids=RENDERERS)

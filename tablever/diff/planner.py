@@ -138,7 +138,8 @@ def _chosen(compared: Reading, netted: Reading, way: Way | None) -> Reading:
     cheaper = netted.plan.bytes < compared.plan.bytes
     at_most = [n for n in (netted.plan.at_most_rows, compared.plan.at_most_rows) if n is not None]
     one, other = (netted, compared) if (cheaper if way is None else way == "changes") else (compared, netted)
-    comparison = f"{size_text(one.plan.bytes)} to read, against {size_text(other.plan.bytes)}"
+    counted = [size_text(each.plan.bytes) for each in (one, other)]
+    comparison = f"{counted[0]} to read, with what opening files costs, against {counted[1]}"
     why = {
         "changes": f"the commits between say what they changed: {comparison} to compare the files of both versions",
         "snapshots": f"the files that only one version has: {comparison} to net the changes of the commits between",

@@ -172,16 +172,17 @@ class Diff:
             notes.append(f"{refused}{why}the versions were compared instead")
         if parts.unpaired.num_rows:
             count = parts.unpaired.num_rows
+            are, whose = ("is", "its") if count == 1 else ("are", "their")
             notes.append(
-                f"{plural(count, 'key')} {'is' if count == 1 else 'are'} null or not unique: "
-                "those rows are counted as removed and added"
+                f"{plural(count, 'key')} {are} null or not unique: {whose} rows are counted as removed and added, "
+                "not as updated"
             )
         torn = [name for name in self.scope.compared if self.scope.types[name] is None]
         notes += [
             f"the types of column '{name}' cannot be compared: every value of it counts as changed" for name in torn
         ]
         if self.scope.carried:
-            notes.append("columns that only one side has decide nothing: " + ", ".join(self.scope.carried))
+            notes.append("columns that only one side has are not compared: " + ", ".join(self.scope.carried))
         return tuple(notes)
 
     def batches(self, part: Part, size: int = BATCH_ROWS) -> pa.RecordBatchReader:

@@ -268,9 +268,7 @@ def plan_lines(plan: Plan, *, width: int | None = 80) -> Iterator[Line]:
 def _plan(plan: Plan, columns: int) -> Iterator[Line]:
     yield (("way      ", "dim"), (plan.way, "title"))
     yield from _hanging("why", plan.why, columns)
-    read = size_text(sum(file.bytes for file in plan.files))
-    reads = f"{read} of {size_text(plan.table_bytes)}, {plural(len(plan.files), 'file')}"
-    yield (("reads    ", "dim"), (reads, "plain"))
+    yield (("reads    ", "dim"), (wording.reads(plan), "plain"))
     if plan.at_most_rows is not None:
         yield (("rows     ", "dim"), (f"at most {plural(plan.at_most_rows)} can differ", "plain"))
     yield from _untouched(plan, columns)

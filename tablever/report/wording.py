@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from tablever.findings import Drift, Findings, Profile, SchemaChange, Segment, Segments, Summary
+from tablever.findings import Drift, Findings, Plan, Profile, SchemaChange, Segment, Segments, Summary
 from tablever.model import Version
-from tablever.texts import NULL, cell, count, cut, plural
+from tablever.texts import NULL, cell, count, cut, plural, size_text
 from tablever.texts import width as width_of
 
 WIDEST_FIGURE = 30
@@ -102,15 +102,15 @@ def schema_text(change: SchemaChange) -> str:
     return f"{what.get(change.change, '')}{name}: {change.old or 'none'} → {change.new or 'none'}"
 
 
+def reads(plan: Plan) -> str:
+    """What is read, beside what the table has: ``1.7 MB of 12 files; the table has 2.1 MB``."""
+    read = size_text(sum(file.bytes for file in plan.files))
+    return f"{read} of {plural(len(plan.files), 'file')}; the table has {size_text(plan.table_bytes)}"
+
+
 def notes(findings: Findings) -> tuple[str, ...]:
     """What a reader must know to read the counts right, as sentences."""
-    summary = findings.summary
-    said = list(summary.notes)
-    if summary.duplicate_keys:
-        said.append(
-            f"{plural(summary.duplicate_keys, 'key')} of the table occurred more than once: "
-            "rows with such a key are counted as removed and added, not as updated"
-        )
+    said = list(findings.summary.notes)
     for (absolute, relative), columns in _by_tolerance(findings.tolerance).items():
         said.append(f"counted as alike within {absolute:g} absolute or {relative:g} relative: {', '.join(columns)}")
     return tuple(said)
