@@ -277,8 +277,8 @@ class Diff:
             after=self.right.version,
             key=self.scope.key,
             compared=self.scope.compared,
-            columns_before=pa.schema([]) if self.left.is_nothing else self.scope.before,
-            columns_after=self.scope.after,
+            columns_before=_declared(self.left, self.scope.before),
+            columns_after=_declared(self.right, self.scope.after),
             tolerance=self.scope.tolerance,
             plan=self.plan,
             schema=self.schema,
@@ -316,6 +316,11 @@ class Diff:
         if self.plan.bytes > QUICK_BYTES and "_parts" not in self.__dict__:
             return None
         return page.notebook(self.findings(rows=50))
+
+
+def _declared(side: Side, shown: pa.Schema) -> pa.Schema:
+    """The columns of a side's rows as it declares them, nullable or not; none of nothing."""
+    return pa.schema([item for item in side.schema or () if item.name in shown.names])
 
 
 def _reader(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:

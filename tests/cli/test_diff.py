@@ -235,6 +235,15 @@ def test_a_file_that_cannot_be_written_leaves_nothing(reviews: Path, tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+def test_json_says_which_columns_may_be_null(tmp_path: Path, shell: Shell) -> None:
+    """``nullable`` is what each version declares: of a key's columns it is false."""
+    tv.create_table(tmp_path / "t", [{"id": 1, "n": 1}])
+    tv.set_key(tmp_path / "t", "id")
+    columns = shell("diff", tmp_path / "t", "0", "1", "--json").lines[0]["columns"]
+    told = {side: {each["name"]: each["nullable"] for each in columns[side]} for side in ("from", "to")}
+    assert told == {"from": {"id": True, "n": True}, "to": {"id": False, "n": True}}
+
+
 def test_groups_and_statistics(reviews: Path, shell: Shell) -> None:
     """--by counts by group, --statistics measures the columns; neither is there unless asked for."""
     plain = [line["kind"] for line in shell("diff", reviews, "--json").lines]
