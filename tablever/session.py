@@ -23,6 +23,7 @@ import pyarrow as pa
 from tablever import engine, statements
 from tablever.catalog import Catalog, table_above
 from tablever.changefeed import change_rows
+from tablever.columns import did_you_mean
 from tablever.delta import replay
 from tablever.errors import InvalidKeyError, QueryError
 from tablever.expressions import lists_tables, only_selects, refuse_outside, walk
@@ -176,6 +177,10 @@ class Session:
             unknown = re.search(r"Table with name (.+?) does not exist", message)
             if unknown:
                 raise self._catalog.unknown(unknown[1].strip('"'), sorted(self._own_names())) from error
+            function = re.search(r"Table Function with name (.+?) does not exist", message)
+            near = did_you_mean(function[1], list(statements.FUNCTIONS)) if function else None
+            if near:
+                raise QueryError(str(error), hint=near) from error
             raise
 
     def _own_names(self) -> set[str]:

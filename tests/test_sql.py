@@ -248,6 +248,8 @@ def test_versioned_tables_are_read_only(root: Path, statement: str) -> None:
         ("FROM table_versions(orders)", QueryError, "only a constant", "table_versions('orders')"),
         ("FROM table_diff()", QueryError, "it takes 3 arguments", "table_diff('table', 0, 1)"),
         ("SELECT * FROM table_diff('nope', 0, 1)", QueryError, "no table 'nope'", None),
+        ("SELECT * FROM table_dif('orders', 0, 1)", QueryError, "table_dif", "did you mean 'table_diff'?"),
+        ("SELECT * FROM Tabel_Cells('orders', 0, 1)", QueryError, "abel_", "did you mean 'table_cells'?"),
         ("SELECT * FROM table_cells('orders', 0, 42)", VersionNotFoundError, "42", None),
         ("SELECT * FROM table_cells('Items', 0, 0)", QueryError, "no table 'Items'", None),
         (
