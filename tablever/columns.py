@@ -135,6 +135,8 @@ def check_partition(schema: pa.Schema, partition_by: str | Sequence[str] | None)
 
 
 def _named(schema: pa.Schema, wanted: str | Sequence[str], what: str) -> tuple[str, ...]:
+    if not isinstance(wanted, Iterable):
+        raise InvalidKeyError(f"the {what} is a column's name or a list of names, not {wanted!r}")
     names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
     if not names:
         raise InvalidKeyError(f"the {what} names no column", hint=f"name at least one column, or give no {what}")

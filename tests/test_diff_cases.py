@@ -226,6 +226,7 @@ def test_only_some_columns(path: Path) -> None:
     diff = both_ways(path, 0, 2, columns=["text"])
     assert diff.updated.to_pylist() == [{"id": 2, "from_text": "row 2", "to_text": "x"}]
     assert counts(both_ways(path, 0, 2, columns=["text"], key=[])) == (1, 1, 0)
+    assert diff_versions(path, 0, 2, columns=iter(["text"])).summary.updated == 1  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -233,9 +234,14 @@ def test_only_some_columns(path: Path) -> None:
     [
         ({"columns": ["nope"]}, errors.SchemaMismatchError),
         ({"columns": "text"}, errors.InvalidInputError),
+        ({"columns": 1}, errors.InvalidInputError),
+        ({"exclude": False}, errors.InvalidInputError),
         ({"columns": ["text"], "exclude": ["score"]}, errors.InvalidInputError),
         ({"exclude": ["id"]}, errors.InvalidKeyError),
         ({"key": ["nope"]}, errors.InvalidKeyError),
+        ({"key": 0}, errors.InvalidKeyError),
+        ({"key": 5}, errors.InvalidKeyError),
+        ({"key": [["id"]]}, errors.InvalidKeyError),
         ({"key": ["score"]}, errors.InvalidKeyError),
         ({"tolerance": -1}, errors.InvalidInputError),
         ({"tolerance": True}, errors.InvalidInputError),

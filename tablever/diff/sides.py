@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -203,7 +203,7 @@ def _key(
         there = same and all(name in before.names and name in after.names for name in own[0])
         comparable = there and all(_type(before, after, name) is not None for name in own[0])
         return own[0] if comparable else ()
-    if not isinstance(key, str) and not key:
+    if isinstance(key, list | tuple) and not key:
         return ()
     for schema in (before, after):
         names = check_key(schema, key)
@@ -230,9 +230,12 @@ def _asked(
         )
     named = columns if columns is not None else exclude
     what = "columns" if columns is not None else "exclude"
-    if isinstance(named, str) or named is None:
+    if isinstance(named, str):
         raise InvalidInputError(f"{what} must be a list of names, not the text {named!r}", hint=f"{what}=[{named!r}]")
-    for name in named:
+    if not isinstance(named, Iterable):
+        raise InvalidInputError(f"{what} must be a list of names, not {named!r}")
+    names = list(named)
+    for name in names:
         if name not in either:
             raise unknown_column(name, either, f"{what} names '{name}', which neither side has")
         if exclude is not None and name in key:
@@ -241,7 +244,7 @@ def _asked(
                 hint="key=[] compares without a key",
                 column=name,
             )
-    return {name for name in either if (name in named) == (columns is not None)}
+    return {name for name in either if (name in names) == (columns is not None)}
 
 
 def _type(before: pa.Schema, after: pa.Schema, name: str) -> pa.DataType | None:
