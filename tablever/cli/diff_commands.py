@@ -53,7 +53,9 @@ def _target(table: str, refs: Sequence[str], other: str | None) -> Target:
     uri, ref = split_target(table)
     if other is not None:
         if refs:
-            raise click.UsageError(f"with --with, refs stand behind @: {uri}@{refs[0]} --with {other}")
+            behind = f"@{refs[0]}"
+            asked = [table, split_target(other)[0] + behind] if uri != table else [uri + behind, other]
+            raise click.UsageError(f"with --with, refs stand behind @: {' --with '.join(asked)}")
         right, right_ref = split_target(other)
         return Target(uri, ref, right_ref, right)
     refs = [*([ref] if uri != table else []), *refs]

@@ -65,7 +65,10 @@ class Diff:
 
     @property
     def plan(self) -> Plan:
-        """What is read, and why that: from the logs alone, no data file is opened."""
+        """What is read, and why that: from the logs, and the vectors beside them.
+
+        Only for a column of one side that was asked for are data files opened, for their footers.
+        """
         with self._lock:
             return self._reading.plan
 

@@ -139,7 +139,8 @@ def test_tolerance(tmp_path: Path, shell: Shell, given: list[str], updated: int)
     [
         (["diff", "{t}", "0", "1", "2"], 2, "unexpected extra argument"),
         (["diff", "{t}@0", "0", "1"], 2, "two versions are compared, not 3"),
-        (["diff", "{t}", "0", "--with", "{t}"], 2, "refs stand behind @"),
+        (["diff", "{t}", "0", "--with", "{t}"], 2, "reviews@0 --with"),
+        (["diff", "{t}@0", "1", "--with", "{t}@2"], 2, "reviews@1"),
         (["diff", "{t}", "99"], 3, "version 99 not found"),
         (["diff", "{t}", "latest~9"], 3, "latest~9"),
         (["diff", "nowhere"], 3, "nowhere"),
