@@ -6,6 +6,8 @@ import hashlib
 import json
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -467,13 +469,14 @@ GOLDEN = Path(__file__).parent / "data" / "golden"
     "path", sorted({log.parent for log in GOLDEN.rglob("_delta_log")}), ids=lambda p: p.parent.name
 )
 def test_what_spark_wrote_is_no_damage(path: Path) -> None:
-    """Tables that Delta on Spark made are not damaged; the one whose log lacks entries is."""
+    """Tables that Delta on Spark made are not damaged; those whose log lacks entries, a protocol or a schema are."""
     if path.parent.name in ("canonicalized-paths-special-b", "deltalog-invalid-protocol-version"):
         with pytest.raises(errors.UnsupportedFeatureError):
             tv.verify(path)
         return
     report = verified(path, level="rows")
-    assert bool(report) == (path.parent.name != "versions-not-contiguous"), report.damaged
+    lacking = ("versions-not-contiguous", "without-protocol", "without-metadata")
+    assert bool(report) == (not path.parent.name.endswith(lacking)), report.damaged
     assert not [found for found in report.unrecorded if "fastparquet" in found.detail]
 
 
@@ -562,3 +565,89 @@ def test_every_object_of_the_table_is_of_a_tried_kind(whole: Path) -> None:
         ("_tablever", "journal"),
         ("_tablever", "tags"),
     }
+
+
+def vacuumed_table(path: Path) -> tv.Table:
+    """Versions 1 to 3 are vacuumed: two stored vectors of theirs are gone, the data file is still needed by 0 and 4."""
+    table = tv.create_table(path, [{"id": n, "x": n % 7} for n in range(9_000)], key="id")
+    table.delete(where="(id * 7919) % 10 < 3")
+    table.delete(where="id % 11 = 4")
+    table.append([{"id": 10_000, "x": 1}])
+    table.upsert([{"id": n, "x": 8} for n in range(3)])
+    table.vacuum(keep="1 version", dry_run=False, safety="0 hours")
+    return table
+
+
+def test_after_a_vacuum_the_rest_is_whole_and_still_checked(tmp_path: Path) -> None:
+    """After a real vacuum, in a fresh process: no damage at any level; a changed byte touches no vacuumed version."""
+    path = tmp_path / "t"
+    vacuumed_table(path)
+    for level in LEVELS:
+        command = [sys.executable, "-m", "tablever", "verify", str(path), "--level", level, "--json"]
+        done = subprocess.run(command, capture_output=True, check=False)
+        assert done.returncode == 0, (level, done.stderr)
+        assert json.loads(done.stdout)["versions"] == [0, 4, 5]
+    (left,) = path.glob("_dv/*.bin")
+    flip(left, 40)
+    (found,) = verified(path, level="rows").damaged
+    assert (found.object, found.versions) == (left.relative_to(path).as_posix(), (4, 5))
+    flip(left, 40)
+    data = max(path.glob("part-*.parquet"), key=lambda each: each.stat().st_size)
+    flip(data, 400)
+    (found,) = verified(path, level="rows").damaged
+    assert (found.object, found.versions) == (data.name, (0, 4, 5))
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_gate_does_not_open_for_a_vacuumed_version(tmp_path: Path) -> None:
+    """A version that is recorded as vacuumed is refused at every level, its recorded hash expected or not."""
+    table = vacuumed_table(tmp_path / "t")
+    for level in LEVELS:
+        with pytest.raises(errors.VersionVacuumedError, match="was vacuumed by version 5"):
+            table.verify(2, level=level, expect=table.version(2).content_hash)
+
+
+def test_a_vector_that_is_gone_is_named_at_level_rows(copy: Path) -> None:
+    """A stored vector that was deleted by hand is damage at level rows too, and nothing else is accused."""
+    path = Path(objects(copy, "vector")[0])
+    (copy / path).unlink()
+    command = [sys.executable, "-m", "tablever", "verify", str(copy), "--level", "rows", "--json"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 7, done.stderr
+    assert {found["object"] for found in json.loads(done.stdout)["damaged"]} == {path.as_posix()}
+
+
+def test_damage_of_a_tag_hides_no_damage_of_rows(tmp_path: Path) -> None:
+    """A key that occurs twice is found beside a damaged tag of that version, and a damaged journal."""
+    path = tmp_path / "t"
+    table = tv.create_table(path, [{"id": 1}, {"id": 2}], key="id", deletes="copy-on-write")
+    deltalake.write_deltalake(path, pa.table({"id": [2]}), mode="append")
+    table.tag("v1")
+    flip(path / witness_files.tag_path("v1"), 100)
+    flip(path / witness_files.journal_path(0), 100)
+    found = verified(path, level="rows").damaged
+    assert {(each.kind, each.versions) for each in found} == {("tag", (1,)), ("journal", (1,)), ("version", (1,))}
+
+
+def test_what_a_damaged_entry_did_is_not_laid_to_others(copy: Path, tmp_path: Path) -> None:
+    """After a vacuum no file is called gone because an entry cannot be read; nor an entry after two swapped ones."""
+    path = tmp_path / "v"
+    table = tv.create_table(path, [{"id": n} for n in range(9)], key="id")
+    for n in range(10, 60):
+        table.append([{"id": n}])
+        if n == 49:
+            table.delete(where="id >= 20")
+    table.vacuum(keep="1 version", dry_run=False, safety="0 hours")
+    flip(path / "_delta_log" / f"{30:020}.json", 500)
+    assert {found.object for found in verified(path).damaged} == {f"_delta_log/{30:020}.json"}
+    first, second = (copy / "_delta_log" / f"{number:020}.json" for number in (30, 34))
+    data = first.read_bytes(), second.read_bytes()
+    first.write_bytes(data[1])
+    second.write_bytes(data[0])
+    names = {found.object for found in verified(copy).damaged}
+    assert names == {f"_delta_log/{first.name}", f"_delta_log/{second.name}"}

@@ -7,6 +7,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tablever.datafiles import SHA256_TAG
@@ -68,13 +69,18 @@ class Inventory:
 
 
 def lifetimes(history: History) -> Iterator[tuple[DataFile, Step, range]]:
-    """Each logical file, the step that brought it, and the versions in which it is live."""
+    """Each logical file, the step that brought it, and the versions in which it is live.
+
+    Where entries are damaged, of what went meanwhile the last version that is known to have it is the last.
+    """
     came: dict[int, tuple[DataFile, Step]] = {}
+    end = 0
     for step in history.steps:
         for file in step.went:
             old, since = came.pop(id(file))
-            yield old, since, range(since.number, step.number)
+            yield old, since, range(since.number, end)
         came.update((id(file), (file, step)) for file in step.came)
+        end = step.number + 1
     for file, since in came.values():
         yield file, since, range(since.number, history.head + 1)
 
@@ -115,7 +121,7 @@ def check_files(
                 continue
             notes.objects += 1
             notes.bytes += seen[0]
-            _compare(path, needed, *seen, notes)
+            _compare(path, needed, *seen, history, notes)
     for (path, _), vector in held.vectors.items():
         _check_vector(storage, path, vector, history, notes)
 
@@ -136,9 +142,9 @@ def _digest_of(storage: Storage, path: str, advance: Callable[[int], None]) -> t
     return size, digest.hexdigest()
 
 
-def _compare(path: str, needed: Needed, size: int, sha256: str, notes: Notes) -> None:
+def _compare(path: str, needed: Needed, size: int, sha256: str, history: History, notes: Notes) -> None:
     for (expected, recorded), spans in needed.expected.items():
-        versions = _numbers(spans)
+        versions = _kept(needed.kind, spans, history)
         if size != expected:
             notes.damage(path, needed.kind, "size", f"it has {size} bytes, the log says {expected}", versions)
         elif recorded is None:
@@ -152,11 +158,8 @@ def _missing(path: str, needed: Needed, history: History, notes: Notes) -> None:
 
     Those of another tool record nothing: one that came after the last version that needs the file may have taken it.
     """
-    recorded = history.vacuumed_changes if needed.kind == CHANGE_FILE else history.vacuumed
-    versions = _numbers(needed.spans)
-    lost = [number for number in versions if number in recorded]
-    notes.removed(path, needed.kind, "removed by a vacuum", lost)
-    kept = [number for number in versions if number not in recorded]
+    kept = _kept(needed.kind, needed.spans, history)
+    notes.removed(path, needed.kind, "removed by a vacuum", set(_numbers(needed.spans)).difference(kept))
     by = next((vacuum for vacuum in history.vacuums if vacuum.number > needed.last), None)
     if by is None:
         notes.damage(path, needed.kind, "missing", "it is gone", kept)
@@ -164,12 +167,18 @@ def _missing(path: str, needed: Needed, history: History, notes: Notes) -> None:
         notes.removed(path, needed.kind, f"removed by {by.tool}, version {by.number}", kept)
 
 
+def vector_name(storage: Storage, path: str, vector: DeletionVector) -> str:
+    """What a vector of the file at a path is called: its own file; its id where it lies in the log, or names none."""
+    with suppress(CorruptionError):
+        if vector.storage_type != "i":
+            return vectors.vector_path(vector, root=storage.root.as_posix())
+    return f"{path}#{vector.id}"
+
+
 def _check_vector(storage: Storage, path: str, needed: NeededVector, history: History, notes: Notes) -> None:
-    vector, versions = needed.vector, _numbers(needed.spans)
-    stored = vector.storage_type != "i"
-    named = f"{path}#{vector.id}"
+    vector, named = needed.vector, vector_name(storage, path, needed.vector)
+    versions = _kept(VECTOR, needed.spans, history)
     try:
-        named = vectors.vector_path(vector, root=storage.root.as_posix()) if stored else named
         blob = vectors.read_blob(storage, vector)
         vectors.decode(blob)
     except FileNotFoundError:
@@ -184,6 +193,12 @@ def _check_vector(storage: Storage, path: str, needed: NeededVector, history: Hi
         notes.unknown(named, VECTOR, f"no SHA-256 of that of '{path}' was recorded", versions)
     elif hashlib.sha256(blob).hexdigest() != needed.sha256:
         notes.damage(named, VECTOR, "changed", f"that of '{path}' is not the one that was committed", versions)
+
+
+def _kept(kind: str, spans: Sequence[range], history: History) -> list[int]:
+    """The versions that need an object of a kind and are not recorded as vacuumed: what it is to them is no matter."""
+    recorded = history.vacuumed_changes if kind == CHANGE_FILE else history.vacuumed
+    return [number for number in _numbers(spans) if number not in recorded]
 
 
 def _numbers(spans: Sequence[range]) -> list[int]:

@@ -173,7 +173,7 @@ def _check_chain(entries: Mapping[int, _Entry], listing: Listing, notes: Notes) 
 def _check_sums(entries: Mapping[int, _Entry], listing: Listing, notes: Notes) -> None:
     """Rows and digests of a version are its parent's, plus what it added, less what it removed."""
     for number, entry in entries.items():
-        before, record = entries.get(number - 1), entry.record
+        before, record = None if notes.is_damaged(entry_path(number - 1)) else entries.get(number - 1), entry.record
         share = _digest(record, "rowsAdded", "digestAdded"), _digest(record, "rowsRemoved", "digestRemoved")
         parent = Digest() if number == 0 else _digest(before.record, "rows", "digest") if before else None
         after = _digest(record, "rows", "digest")
@@ -226,7 +226,11 @@ def _replay(
             elif other := differences(told, found):
                 notes.damage(path, CHECKPOINT, "changed", f"other {', '.join(other)} than the entries say", touched)
         state = told if told is not None else held[0][1] if held else None
-        if state is None or state.metadata is None or state.protocol is None:
+        if state is None:
+            continue
+        if state.metadata is None or state.protocol is None:
+            lacks = "schema" if state.metadata is None else "protocol"
+            notes.damage(entry_path(number), ENTRY, "unreadable", f"no entry up to it has a {lacks}", [number])
             continue
         step = _step(number, last, state, entry)
         rows = _sum_of_rows(rows, step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -102,9 +102,10 @@ class Notes:
         """Whether damage of an object was noted."""
         return path in self._objects
 
-    def touched(self) -> frozenset[int]:
-        """The versions that damage was noted of, or that a vacuum took something of."""
-        return frozenset(version for found in (*self.damaged, *self.vacuumed) for version in found.versions)
+    def touched(self, kinds: Container[str]) -> frozenset[int]:
+        """The versions of which objects of some kinds are damaged, or were taken by a vacuum."""
+        found = (each for each in (*self.damaged, *self.vacuumed) if each.kind in kinds)
+        return frozenset(version for each in found for version in each.versions)
 
     def _among(self, versions: Iterable[int]) -> tuple[int, ...]:
         return tuple(sorted(self._asked.intersection(versions)))

@@ -19,8 +19,9 @@ from tablever.errors import CorruptionError, VersionVacuumedError
 from tablever.file_digests import DIGEST_TAG
 from tablever.frames import batches
 from tablever.integrity import second_reader
-from tablever.integrity.files import CHANGE_FILE, DATA_FILE, VECTOR, lifetimes
-from tablever.integrity.history import History, Step
+from tablever.integrity.checkpoints import CHECKPOINT
+from tablever.integrity.files import CHANGE_FILE, DATA_FILE, VECTOR, lifetimes, vector_name
+from tablever.integrity.history import ENTRY, History, Step
 from tablever.integrity.report import Notes
 from tablever.layout import fingerprint, mapping_mode, table_schema
 from tablever.log import Log
@@ -28,6 +29,7 @@ from tablever.model import DataFile, DeletionVector, Digest, Metadata
 from tablever.scan import SCHEMA_TAG, Positions, change_scan, deleted_positions, locate, open_scan, read_footer
 
 VERSION = "version"
+_NEEDED = frozenset([ENTRY, CHECKPOINT, DATA_FILE, VECTOR, VERSION])  # to say what the rows of a version are
 
 Shape = tuple[tuple[str, str], ...]
 """The columns that a file has of a table, and their types: under equal ones its rows have equal digests."""
@@ -71,11 +73,15 @@ def check_rows(
             decoded[key] = found
             _check_tag(log, key, each, found, history, notes)
     digests = dict(_sums(log, history, wanted, decoded))
-    damaged = notes.touched()
+    unread, told = notes.touched(_NEEDED), notes.touched([CHANGE_FILE])
     for step in history.steps:
-        if step.number in digests and step.number not in damaged:
-            _check_version(step, digests[step.number], notes)
+        if step.number not in digests or step.number in unread:
+            continue
+        _check_version(step, digests[step.number], notes)
+        if step.number not in told and step.number not in history.vacuumed_changes:
             _check_changes(log, history, step, notes)
+    for number in wanted - digests.keys() - unread:
+        notes.damage(f"version {number}", VERSION, "unreadable", "its rows cannot be put together", [number])
     return digests
 
 
@@ -84,7 +90,7 @@ def check_keys(log: Log, history: History, numbers: Iterable[int], notes: Notes)
     checked = []
     for step in history.steps:
         key = list(step.metadata.key)
-        if step.number not in numbers or not key or step.number in notes.touched():
+        if step.number not in numbers or not key or step.number in notes.touched(_NEEDED):
             continue
         checked.append(step.number)
         nulls, parts = 0, []
@@ -108,9 +114,13 @@ def _gather(log: Log, history: History, wanted: frozenset[int], notes: Notes) ->
     eras = _eras(history, wanted)
     vacuumed = {found.object for found in notes.vacuumed}
     work: dict[_Key, _Work] = {}
+
+    def gone(path: str) -> bool:
+        return path in vacuumed or notes.is_damaged(path)
+
     for file, _, span in lifetimes(history):
         path = locate(log.storage, file.path).removeprefix(f"{log.storage.root}/")
-        if notes.is_damaged(path) or path in vacuumed:
+        if gone(path):
             continue
         for metadata, numbers in eras:
             versions = numbers[bisect_left(numbers, span.start) : bisect_left(numbers, span.stop)]
@@ -123,7 +133,7 @@ def _gather(log: Log, history: History, wanted: frozenset[int], notes: Notes) ->
                 break
             each = work.setdefault(key, _Work(file, metadata))
             each.versions.update(versions)
-            if file.vector is not None:
+            if file.vector is not None and not gone(vector_name(log.storage, path, file.vector)):
                 each.vectors[file.vector.id] = file.vector
     return work
 
@@ -165,13 +175,13 @@ def _shape_of(schema_string: str, there: frozenset[str]) -> Shape:
 def _decode(log: Log, work: _Work, notes: Notes) -> _Decoded | None:
     location = locate(log.storage, work.file.path)
     path = location.removeprefix(f"{log.storage.root}/")
-    rows = read_footer(location, work.file.size).num_rows
-    deleted = _deleted(log, work, rows, notes)
-    total, gone, start = Digest(), dict.fromkeys(deleted, Digest()), 0
+    total, start = Digest(), 0
     columns = table_schema(work.metadata).names
     readers = second_reader.columns_of(table_schema(work.metadata), work.metadata)
     subset = Digest()
     try:
+        deleted = _deleted(log, path, work, read_footer(location, work.file.size).num_rows, notes)
+        gone = dict.fromkeys(deleted, Digest())
         for piece in decode_pieces(location, work.metadata, work.file.partition_values, columns):
             digests = row_digests(piece)
             total += sum_of(digests)
@@ -190,14 +200,14 @@ def _decode(log: Log, work: _Work, notes: Notes) -> _Decoded | None:
     return _Decoded(total, gone)
 
 
-def _deleted(log: Log, work: _Work, rows: int, notes: Notes) -> dict[str, Positions]:
+def _deleted(log: Log, path: str, work: _Work, rows: int, notes: Notes) -> dict[str, Positions]:
+    """What each vector of the file at a path takes out; those that cannot be read are noted, and left out."""
     found: dict[str, Positions] = {}
     for name, vector in work.vectors.items():
         try:
             found[name] = deleted_positions(log.storage, vector, rows)
-        except (CorruptionError, FileNotFoundError) as error:
-            notes.damage(work.file.path, VECTOR, "rows", str(error), work.versions)
-            found[name] = np.empty(0, np.int64)
+        except (CorruptionError, VersionVacuumedError) as error:
+            notes.damage(vector_name(log.storage, path, vector), VECTOR, "rows", str(error), work.versions)
     return found
 
 

@@ -49,7 +49,7 @@ def verify(
     Raises:
         CorruptionError: something is damaged, or the version has another hash; ``report`` says all that was found.
         RefError, VersionNotFoundError, TagNotFoundError, TableNotFoundError: there is no such version.
-        VersionVacuumedError: the version was removed.
+        VersionVacuumedError: the version was removed, or is recorded as removed.
         UnsupportedFeatureError: the table needs a feature that we do not read.
         InvalidInputError: ``level`` or ``expect`` is none, or a hash is expected without a ref.
         StorageError: the disk refused.
@@ -69,6 +69,8 @@ def verify(
     notes = Notes(wanted)
     history = read_history(log.storage, listing, oldest, notes)
     witnesses = check_witnesses(log.storage, history, notes)
+    if ref is not None and wanted[0] in history.vacuumed and not notes.damaged:
+        raise log.lost(wanted[0])
     digests: Mapping[int, Digest] = {}
     if level != "log":
         for step in history.steps:
@@ -82,7 +84,7 @@ def verify(
         if ref is not None:
             _check_kept(log, notes)
         if reads_rows:
-            digests = check_rows(log, history, asked, notes, advance)
+            digests = check_rows(log, history, asked - history.vacuumed, notes, advance)
         if level == "rows":
             check_keys(log, history, _in_full(ref, _kept(wanted, history, notes), witnesses), notes)
     if expect is not None:
