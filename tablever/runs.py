@@ -116,7 +116,7 @@ def versions_of(root: str | os.PathLike[str], run_id: str) -> list[Run]:
     for folder in table_folders(root):
         log = open_log(folder)
         paths = witness_files.standing(log.storage, witness_files.RUNS)
-        runs = [_read(log, path) for path in paths if path.split(".")[2] == name]
+        runs = [_read(log, path) for path in paths if path.split(".")[2:3] == [name]]
         witnesses.confirm_all(log, runs)
         found += sorted(runs, key=lambda run: (run.version, run.role))
     return found
@@ -219,6 +219,8 @@ def _with_metrics(log: Log, run: Run, metrics: Mapping[str, Any], values: Mappin
 def _checked_metrics(metrics: Mapping[str, Any]) -> dict[str, float | str]:
     """Metrics as JSON has them: NaN and the infinities, which it lacks, as text."""
     checked: dict[str, float | str] = {}
+    if not isinstance(metrics, Mapping):
+        raise InvalidInputError(f"metrics are numbers by name, not {metrics!r}", hint='{"f1": 0.91}')
     for name, value in metrics.items():
         check_text("a metric's name", name)
         if isinstance(value, bool) or not isinstance(value, Real):
@@ -234,11 +236,24 @@ def _checked_params(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
     try:
         text = json.dumps(dict(params), ensure_ascii=False, allow_nan=False)
         text.encode()
+        _check_names(params)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
             f"params must be JSON values: {error}", hint="convert them to str, int, float, bool, list or dict"
         ) from error
     return dict(json.loads(text))
+
+
+def _check_names(value: Any) -> None:
+    """Raises TypeError for a name that is not text: JSON would make it text, and perhaps one that is there already."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            if not isinstance(name, str):
+                raise TypeError(f"the name {name!r} is not text")
+            _check_names(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_names(each)
 
 
 def _checked_artifacts(artifacts: Sequence[str] | None) -> list[str] | None:

@@ -7,6 +7,7 @@ in their order, tells of one that is missing.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import string
 from collections import defaultdict
@@ -40,6 +41,8 @@ METRICS_KIND = "tablever.metrics/v1"
 DELETED_KIND = "tablever.deleted/v1"
 
 _Made = TypeVar("_Made")
+_HASHED = "sha256-"
+_JOURNAL_NAME = re.compile(r"([0-9]{20})\.json")
 _METRICS = ".metrics.json"
 _PLAIN = frozenset((string.ascii_lowercase + string.digits + "_-").encode())
 
@@ -65,11 +68,12 @@ class Deletion:
 def file_name(name: str) -> str:
     """A name as part of a file's: every byte outside ``a-z 0-9 _ -`` percent-encoded; a hash where that is long.
 
-    So letter case counts on every file system, and no name is a path.
+    So letter case counts on every file system, and no name is a path; nor is one taken for the hash of another.
     """
     data = name.encode()
     text = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
-    return text if len(text) <= LONGEST_NAME else f"sha256-{hashlib.sha256(data).hexdigest()}"
+    is_plain = len(text) <= LONGEST_NAME and not text.startswith(_HASHED)
+    return text if is_plain else f"{_HASHED}{hashlib.sha256(data).hexdigest()}"
 
 
 def tag_path(name: str) -> str:
@@ -108,11 +112,6 @@ def kind_of(path: str) -> str:
     return METRICS_KIND if name.endswith(_METRICS) else KINDS[folder]
 
 
-def version_of(name: str) -> int:
-    """The number that a file name begins with: the version of a run, of its metrics, of a pin; the journal's own."""
-    return int(name.partition(".")[0])
-
-
 # -- writing
 
 
@@ -122,7 +121,7 @@ def put(storage: Storage, path: str, values: Mapping[str, Any]) -> bool:
     if not storage.put_if_absent(path, data):
         return False
     entry = {"entry": path, "entryDigest": sealed.digest(data), "version": values.get("version")}
-    number = version_of(last[-1]) + 1 if (last := names(storage, JOURNAL)) else 0
+    number = max(journal_numbers(storage), default=-1) + 1
     while not storage.put_if_absent(at := journal_path(number), sealed.render(at, KINDS[JOURNAL], entry)):
         number += 1
     return True
@@ -131,6 +130,11 @@ def put(storage: Storage, path: str, values: Mapping[str, Any]) -> bool:
 def journal_path(number: int) -> str:
     """Where the journal's entry of a number, from 0, lies."""
     return f"{JOURNAL}/{number:020d}.json"
+
+
+def journal_numbers(storage: Storage) -> list[int]:
+    """The numbers of the journal's entries, ascending; what has no such name is none of them."""
+    return [int(found[1]) for name in names(storage, JOURNAL) if (found := _JOURNAL_NAME.fullmatch(name))]
 
 
 # -- reading

@@ -622,6 +622,17 @@ def test_a_vector_that_is_gone_is_named_at_level_rows(copy: Path) -> None:
     assert {found["object"] for found in json.loads(done.stdout)["damaged"]} == {path.as_posix()}
 
 
+@pytest.mark.parametrize("name", ["x.json", f"{0:020d} copy.json", f"{10**15:020d}.json", "-5.json"])
+def test_a_stray_file_in_the_journal_is_named(tmp_path: Path, name: str) -> None:
+    """A file that is no entry of the journal, or one of a far number, is named at once; tags are made all the same."""
+    table = tv.create_table(tmp_path / "t", [{"id": 1}])
+    table.tag("v1")
+    (tmp_path / "t" / witness_files.JOURNAL / name).write_text("{}")
+    table.tag("v2")
+    named = {found.object.rpartition("/")[2] for found in verified(tmp_path / "t", level="log").damaged}
+    assert named == ({name, f"{1:020d}.json"} if name[:2] == "00" and " " not in name else {name})
+
+
 def test_damage_of_a_tag_hides_no_damage_of_rows(tmp_path: Path) -> None:
     """A key that occurs twice is found beside a damaged tag of that version, and a damaged journal."""
     path = tmp_path / "t"

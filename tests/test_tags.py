@@ -149,6 +149,15 @@ def test_file_names_differ_on_every_file_system(names: list[str]) -> None:
     assert all("/" not in file and "." not in file and len(file) <= 150 for file in files)
 
 
+def test_a_name_is_not_taken_for_the_hash_of_a_long_one(table: tv.Table) -> None:
+    """A name that reads like the hash under which a long name is filed is a tag, and a run, of its own."""
+    hashed = witness_files.file_name("V" * 80)
+    table.tag("V" * 80, 0)
+    assert table.tag(hashed, 1).version == table.version(hashed).number == 1
+    table.link_run(0, "V" * 80, metrics={"f1": 0.5})
+    assert table.link_run(0, hashed).metrics == {}
+
+
 def test_letter_case_and_long_names(table: tv.Table) -> None:
     """Names that differ in case are two tags; one of eighty capitals works."""
     for number, name in enumerate(["v1", "V1", "V" * 80]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from tablever import sealed, witness_files
@@ -40,13 +41,18 @@ def check_witnesses(storage: Storage, history: History, notes: Notes) -> list[Wi
 
 def _check_journal(storage: Storage, notes: Notes) -> dict[str, dict[str, Any]]:
     """The journal's entries that can be read, by the object that they enter."""
-    numbers = [witness_files.version_of(name) for name in witness_files.names(storage, JOURNAL)]
+    numbers = witness_files.journal_numbers(storage)
+    entries = {witness_files.journal_path(number) for number in numbers}
+    for name in witness_files.names(storage, JOURNAL):
+        if f"{JOURNAL}/{name}" not in entries:
+            notes.damage(f"{JOURNAL}/{name}", "journal", "misplaced", "no entry has such a name", notes.wanted)
     found: dict[str, dict[str, Any]] = {}
-    for number in range(max(numbers, default=-1) + 1):
+    for before, number in pairwise([-1, *numbers]):
+        path = witness_files.journal_path(before + 1)
+        if number - before > 1 and not storage.exists(path):  # it may have been put while the folder was listed
+            more = f"{number - before - 1} entries from this one on, and " if number - before > 2 else ""
+            notes.damage(path, "journal", "missing", f"{more}later ones are there", notes.wanted)
         path = witness_files.journal_path(number)
-        if number not in numbers:
-            notes.damage(path, "journal", "missing", "later ones are there", notes.wanted)
-            continue
         values = _check_object(storage, path, None, notes)
         if values is not None:
             found[str(values.get("entry"))] = values
