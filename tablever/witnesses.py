@@ -10,14 +10,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from tablever import witness_files
+from tablever.delta import vectors
 from tablever.errors import VersionVacuumedError
 from tablever.json_values import instant_text
 from tablever.log import Log
 from tablever.model import Witness
 from tablever.refs import Number, Ref, parse_ref
+from tablever.scan import locate
 
 
 def witnessed(log: Log) -> Mapping[int, tuple[Witness, ...]]:
@@ -64,7 +67,7 @@ def attest(log: Log, number: int, author: str) -> dict[str, Any]:
         VersionVacuumedError: it cannot be read any more.
         CorruptionError, UnsupportedFeatureError: it cannot be read right.
     """
-    log.check_kept(number)
+    _check_there(log, number)
     version = log.version(number)
     snapshot = log.snapshot(number)
     if not version.commit_hash:
@@ -92,11 +95,25 @@ def put(log: Log, path: str, values: Mapping[str, Any]) -> bool:
     if not witness_files.put(log.storage, path, values):
         return False
     try:
-        log.check_kept(values["version"])
+        _check_there(log, values["version"])
     except VersionVacuumedError:
         take_away(log, path, values["author"], "its version was removed while this was made")
         raise
     return True
+
+
+def _check_there(log: Log, number: int) -> None:
+    """Raises VersionVacuumedError where a vacuum of ours has recorded the version, or another tool took some of it."""
+    log.check_kept(number)
+    log.entry_data(number)
+    storage = log.storage
+    for file in log.snapshot(number).files:
+        places = [Path(locate(storage, file.path))]
+        if file.vector is not None and file.vector.storage_type != "i":
+            places.append(storage.path(vectors.vector_path(file.vector, root=storage.root.as_posix())))
+        for place in places:
+            if not place.exists():
+                raise log.lost(number, place.relative_to(storage.root).as_posix())
 
 
 def take_away(log: Log, path: str, author: str, reason: str | None) -> bool:

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,6 +157,23 @@ def test_a_name_is_not_taken_for_the_hash_of_a_long_one(table: tv.Table) -> None
     assert table.tag(hashed, 1).version == table.version(hashed).number == 1
     table.link_run(0, "V" * 80, metrics={"f1": 0.5})
     assert table.link_run(0, hashed).metrics == {}
+
+
+def test_a_version_whose_files_another_tool_took_is_not_named(tmp_path: Path) -> None:
+    """After deltalake's vacuum a version that cannot be read any more gets no tag, run or pin; one that can does."""
+    rows = [{"id": n} for n in range(9)]
+    table = tv.create_table(tmp_path / "f", rows, key="id", deletes="copy-on-write")
+    table.delete(where="id = 3")
+    table.tag("early", 0)
+    deltalake.DeltaTable(tmp_path / "f").vacuum(0, enforce_retention_duration=False, dry_run=False)
+    for name in (lambda: table.tag("late", 0), lambda: table.pin(0, reason="x"), lambda: table.link_run(0, "r")):
+        with pytest.raises(errors.VersionVacuumedError, match="is gone"):
+            name()
+    assert [each.name for each in table.tags()] == ["early"]
+    with pytest.raises(errors.VersionVacuumedError):
+        table.verify("early")
+    assert table.tag("late", 1).version == 1
+    assert table.runs() == table.pins() == []
 
 
 def test_letter_case_and_long_names(table: tv.Table) -> None:
