@@ -598,6 +598,26 @@ def test_after_a_vacuum_the_rest_is_whole_and_still_checked(tmp_path: Path) -> N
     assert (found.object, found.versions) == (data.name, (0, 4, 5))
 
 
+def test_a_vacuum_meanwhile_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that a vacuum takes after the log was read are listed as vacuumed."""
+    from tablever.integrity import verification
+
+    table = tv.create_table(tmp_path / "t", [{"id": n} for n in range(9)], key="id", deletes="copy-on-write")
+    table.delete(where="id = 3")
+    read = verification.read_history
+
+    def read_and_vacuum(*given: Any) -> Any:
+        history = read(*given)
+        if history.head == 1:
+            tv.vacuum(tmp_path / "t", keep="1 version", dry_run=False, safety="0 hours")
+        return history
+
+    monkeypatch.setattr(verification, "read_history", read_and_vacuum)
+    report = table.verify(level="rows")
+    assert report.versions == (1, 2)
+    assert {found.versions for found in report.vacuumed} == {(0,)}
+
+
 def flip(path: Path, place: int) -> None:
     data = bytearray(path.read_bytes())
     data[place] ^= 1

@@ -6,12 +6,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from tablever.delta import features
 from tablever.delta.listing import Listing
 from tablever.errors import CorruptionError, InvalidInputError, VersionVacuumedError
 from tablever.integrity.checkpoints import list_log
-from tablever.integrity.files import CHANGE_FILE, DATA_FILE, Inventory, check_files, inventory
+from tablever.integrity.files import CHANGE_FILE, DATA_FILE, VECTOR, Inventory, check_files, inventory
 from tablever.integrity.history import History, read_history
 from tablever.integrity.remembered import check_witnesses
 from tablever.integrity.report import LEVELS, Level, Notes, Progress, Report
@@ -81,6 +82,8 @@ def verify(
         reads_rows = level == "rows" or _must_read(history, wanted, expect)
         advance = _counted(progress, held, twice=reads_rows)
         check_files(log.storage, history, held, notes, advance)
+        if _vacuumed_since(log, history, notes):
+            return verify(log, ref, level=level, expect=expect, progress=progress)
         if ref is not None:
             _check_kept(log, notes)
         if reads_rows:
@@ -113,6 +116,17 @@ def _oldest(log: Log, listing: Listing) -> int:
     except CorruptionError:
         return 0  # nothing says that it was allowed
     return 0 if settings.get("delta.enableExpiredLogCleanup", "true").lower() == "false" else first
+
+
+def _vacuumed_since(log: Log, history: History, notes: Notes) -> bool:
+    """Whether files are missing, and a vacuum was recorded after the log was read: it may have taken them."""
+    if not any(
+        found.problem == "missing" and found.kind in (DATA_FILE, VECTOR, CHANGE_FILE) for found in notes.damaged
+    ):
+        return False
+    with suppress(CorruptionError):
+        return (log.vacuumed().by or 0) > history.head
+    return False
 
 
 def _kept(wanted: Sequence[int], history: History, notes: Notes) -> tuple[int, ...]:
