@@ -682,3 +682,27 @@ def test_what_a_damaged_entry_did_is_not_laid_to_others(copy: Path, tmp_path: Pa
     second.write_bytes(data[0])
     names = {found.object for found in verified(copy).damaged}
     assert names == {f"_delta_log/{first.name}", f"_delta_log/{second.name}"}
+
+
+def test_a_bit_of_the_seal_itself_makes_no_foreign_entry(tmp_path: Path) -> None:
+    """Any bit in the first bytes of an entry of ours, the next one being another tool's: it is damaged, not foreign."""
+    path = tmp_path / "t"
+    tv.create_table(path, [{"id": 1}], deletes="copy-on-write").append([{"id": 2}])
+    deltalake.write_deltalake(path, pa.table({"id": [3]}), mode="append")
+    entry = path / "_delta_log" / f"{1:020}.json"
+    for place in range(120):
+        flip(entry, place)
+        assert named(verified(path, level="log"), f"_delta_log/{entry.name}") is not None, place
+        flip(entry, place)
+    assert tv.verify(path, level="log")
+
+
+@pytest.mark.parametrize("text", [b'"more":28', b'"label":"small"', b"minValues", b"numRecords", b"nullCount"])
+def test_a_bit_of_the_statistics_in_a_checkpoint_is_found(copy: Path, text: bytes) -> None:
+    """A name, a value or a quote of the statistics of a checkpoint, changed so that they parse or not: named."""
+    (checkpoint,) = copy.glob("_delta_log/*.checkpoint.parquet")
+    start = checkpoint.read_bytes().index(text)
+    for place in range(start, start + len(text)):
+        flip(checkpoint, place)
+        assert named(verified(copy, level="log"), f"_delta_log/{checkpoint.name}") is not None, place - start
+        flip(checkpoint, place)

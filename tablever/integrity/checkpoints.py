@@ -73,7 +73,8 @@ def check_pointer(storage: Storage, listing: Listing, notes: Notes) -> None:
         return
     if number not in {each.number for each in (*listing.checkpoints, *list_log(storage).checkpoints)}:  # or just made
         detail = f"the whole checkpoint of version {number}, which '{POINTER}' names, is not there"
-        lost = f"{LOG_FOLDER}/{number:020d}.checkpoint.parquet" if isinstance(number, int) else POINTER
+        made = isinstance(number, int) and 0 <= number <= head
+        lost = f"{LOG_FOLDER}/{number:020d}.checkpoint.parquet" if made else POINTER
         notes.damage(lost, CHECKPOINT, "missing", detail, [head])
 
 
@@ -83,7 +84,7 @@ def differences(ours: replay.State, theirs: replay.State) -> list[str]:
     pairs = [(file, theirs.index[key]) for key, file in ours.index.items() if key in right]
     parts = {
         "files": left == right,
-        "statistics": all(a.stats == b.stats or _agree(a.parsed_stats, b.parsed_stats) for a, b in pairs),
+        "statistics": all(_same_statistics(a, b) for a, b in pairs),
         "settings": ours.metadata == theirs.metadata,
         "protocol": ours.protocol == theirs.protocol,
         "transactions": dict(ours.transactions) == dict(theirs.transactions),
@@ -92,11 +93,18 @@ def differences(ours: replay.State, theirs: replay.State) -> list[str]:
     return [name for name, same in parts.items() if not same]
 
 
-def _agree(one: Any, other: Any) -> bool:
-    """Whether statistics say the same as far as both say something: a checkpoint may leave out any of them."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return all(_agree(value, other[name]) for name, value in one.items() if name in other)
-    return one is None or other is None or one == other
+def _same_statistics(ours: DataFile, theirs: DataFile) -> bool:
+    """Whether a checkpoint has nothing of a file but what the entries say: it may leave out any of it."""
+    if not theirs.stats or theirs.stats == ours.stats:
+        return True
+    is_read = bool(theirs.parsed_stats) or theirs.stats.strip() == "{}"
+    return is_read and _says_no_more(ours.parsed_stats, theirs.parsed_stats)
+
+
+def _says_no_more(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        return all(_says_no_more(ours.get(name), value) for name, value in theirs.items())
+    return theirs is None or theirs == {} or ours == theirs
 
 
 def _comparable(file: DataFile) -> DataFile:
