@@ -618,6 +618,20 @@ def test_a_vacuum_meanwhile_is_no_damage(tmp_path: Path, monkeypatch: pytest.Mon
     assert {found.versions for found in report.vacuumed} == {(0,)}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_object_that_cannot_be_read_is_named(copy: Path, kind: str) -> None:
+    """A folder in an object's place, which the disk refuses to read: named, and other damage is found beside it."""
+    path = copy / objects(copy, kind)[0]
+    path.unlink()
+    path.mkdir()
+    other = copy / objects(copy, "change file" if kind == "data file" else "data file")[0]
+    flip(other, 50)
+    assert {found.object for found in verified(copy).damaged} == {
+        path.relative_to(copy).as_posix(),
+        other.relative_to(copy).as_posix(),
+    }
+
+
 def flip(path: Path, place: int) -> None:
     data = bytearray(path.read_bytes())
     data[place] ^= 1

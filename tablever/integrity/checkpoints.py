@@ -10,7 +10,7 @@ from typing import Any
 
 from tablever.delta import checkpoint, replay
 from tablever.delta.listing import LOG_FOLDER, SIDECAR_FOLDER, CheckpointFiles, Listing, parse_names
-from tablever.errors import CorruptionError
+from tablever.errors import CorruptionError, StorageError
 from tablever.integrity.report import Notes
 from tablever.model import DataFile
 from tablever.storage import Storage
@@ -37,7 +37,7 @@ def read_checkpoints(storage: Storage, number: int, listing: Listing, notes: Not
         path, touched = f"{LOG_FOLDER}/{files.names[0]}", reach(listing, number)
         try:
             states.append((path, _state(storage, files, notes)))
-        except CorruptionError as error:
+        except (CorruptionError, StorageError) as error:
             notes.damage(path, CHECKPOINT, "unreadable", str(error), touched)
         except FileNotFoundError as error:
             lost = f"{SIDECAR_FOLDER}/{Path(str(error.filename)).name}"

@@ -14,7 +14,7 @@ from tablever.datafiles import SHA256_TAG
 from tablever.deletions import VECTOR_SHA256_TAG
 from tablever.delta import vectors
 from tablever.delta.actions import decode_path
-from tablever.errors import CorruptionError
+from tablever.errors import CorruptionError, StorageError
 from tablever.integrity.history import History, Step
 from tablever.integrity.report import Notes
 from tablever.model import DataFile, DeletionVector
@@ -120,25 +120,28 @@ def check_files(
                 _missing(path, needed, history, notes)
                 continue
             notes.objects += 1
+            if isinstance(seen, StorageError):
+                notes.damage(path, needed.kind, "unreadable", str(seen), _kept(needed.kind, needed.spans, history))
+                continue
             notes.bytes += seen[0]
             _compare(path, needed, *seen, history, notes)
     for (path, _), vector in held.vectors.items():
         _check_vector(storage, path, vector, history, notes)
 
 
-def _digest_of(storage: Storage, path: str, advance: Callable[[int], None]) -> tuple[int, str] | None:
-    """A file's size and SHA-256; None where there is none."""
+def _digest_of(storage: Storage, path: str, advance: Callable[[int], None]) -> tuple[int, str] | StorageError | None:
+    """A file's size and SHA-256; why it cannot be read; None where there is none."""
     digest, size = hashlib.sha256(), 0
-    with storage_errors(f"read '{storage.path(path)}'"):
-        try:
-            file = storage.path(path).open("rb", buffering=0)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        with file:
+    try:
+        with storage_errors(f"read '{storage.path(path)}'"), storage.path(path).open("rb", buffering=0) as file:
             while piece := file.read(PIECE):
                 digest.update(piece)
                 size += len(piece)
                 advance(len(piece))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except StorageError as error:  # a sector of the disk, say: what else is damaged is looked for all the same
+        return error
     return size, digest.hexdigest()
 
 
@@ -184,7 +187,7 @@ def _check_vector(storage: Storage, path: str, needed: NeededVector, history: Hi
     except FileNotFoundError:
         _missing(named, Needed(VECTOR, {(0, None): needed.spans}), history, notes)
         return
-    except CorruptionError as error:
+    except (CorruptionError, StorageError) as error:
         notes.damage(named, VECTOR, "changed", f"that of '{path}': {error}", versions)
         return
     notes.objects += 1

@@ -14,7 +14,7 @@ from tablever.delta import commits, replay, seals
 from tablever.delta.actions import Action, build_actions, decode_entry
 from tablever.delta.listing import Listing, entry_name, entry_path
 from tablever.digests import render_hash
-from tablever.errors import CorruptionError
+from tablever.errors import CorruptionError, StorageError
 from tablever.integrity.checkpoints import CHECKPOINT, check_pointer, differences, reach, read_checkpoints
 from tablever.integrity.report import Notes
 from tablever.layout import table_schema
@@ -131,10 +131,14 @@ def _read_entries(storage: Storage, listing: Listing, numbers: range, notes: Not
         path, touched = entry_path(number), reach(listing, number)
         if number not in there:
             if number != first:  # a checkpoint may be all that a log begins with
-                notes.damage(path, ENTRY, "missing", "later ones are there", touched)
+                notes.damage(path, ENTRY, "missing", "it is gone, and later ones are there", touched)
             continue
-        data = storage.get(path)
         notes.objects += 1
+        try:
+            data = storage.get(path)
+        except StorageError as error:
+            notes.damage(path, ENTRY, "unreadable", str(error), touched)
+            continue
         notes.bytes += len(data)
         entries[number] = _parsed(data, number, notes, touched)
     return entries

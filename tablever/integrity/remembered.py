@@ -9,7 +9,7 @@ from typing import Any
 
 from tablever import sealed, witness_files
 from tablever.delta.listing import entry_path
-from tablever.errors import CorruptionError
+from tablever.errors import CorruptionError, StorageError
 from tablever.integrity.history import ENTRY, History
 from tablever.integrity.report import Notes
 from tablever.model import Witness
@@ -34,7 +34,9 @@ def check_witnesses(storage: Storage, history: History, notes: Notes) -> list[Wi
                     notes.unknown(path, _kind(path), "the journal does not have it", _versions(path, values, notes))
     for path, entry in journal.items():
         if not storage.exists(path):
-            notes.damage(path, _kind(path), "missing", "the journal has it", _versions(path, entry, notes))
+            notes.damage(
+                path, _kind(path), "missing", "it is gone, and the journal has it", _versions(path, entry, notes)
+            )
     standing = [path for folder in (TAGS, RUNS, PINS) for path in witness_files.standing(storage, folder)]
     return [_remembers(storage, path, whole[path], history, notes) for path in standing if path in whole]
 
@@ -63,8 +65,12 @@ def _check_object(
     storage: Storage, path: str, entered: Mapping[str, Any] | None, notes: Notes
 ) -> dict[str, Any] | None:
     """The values of an object that is as it was written; else None, and noted."""
-    data = storage.get(path)
     notes.objects += 1
+    try:
+        data = storage.get(path)
+    except StorageError as error:
+        notes.damage(path, _kind(path), "unreadable", str(error), _versions(path, entered, notes))
+        return None
     notes.bytes += len(data)
     try:
         values = sealed.parse(data, path=path, kind=witness_files.kind_of(path))

@@ -92,7 +92,7 @@ def verify(
             check_keys(log, history, _in_full(ref, _kept(wanted, history, notes), witnesses), notes)
     if expect is not None:
         _check_expected(history, wanted, expect, digests, notes)
-    return _told(log, _report(level, _kept(wanted, history, notes), notes, time.monotonic() - started))
+    return _told(log, expect, _report(level, _kept(wanted, history, notes), notes, time.monotonic() - started))
 
 
 def _check_arguments(ref: Ref | None, level: str, expect: str | None) -> None:
@@ -206,9 +206,15 @@ def _report(level: Level, wanted: tuple[int, ...], notes: Notes, seconds: float)
     )
 
 
-def _told(log: Log, report: Report) -> Report:
+def _told(log: Log, expect: str | None, report: Report) -> Report:
     if report:
         return report
+    if all(found.kind == "expected" for found in report.damaged):
+        raise CorruptionError(
+            f"{report.damaged[0].object} of '{log.name}' is not the one expected: {report.damaged[0].detail}",
+            hint=f"nothing is damaged; if a version has that hash, its ref is '{str(expect)[:12]}'",
+            report=report,
+        )
     first, more = report.damaged[0], len(report.damaged) - 1
     others = f", and {more} more" if more else ""
     raise CorruptionError(
