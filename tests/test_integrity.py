@@ -690,6 +690,13 @@ def test_what_a_damaged_entry_did_is_not_laid_to_others(copy: Path, tmp_path: Pa
     table.vacuum(keep="1 version", dry_run=False, safety="0 hours")
     flip(path / "_delta_log" / f"{30:020}.json", 500)
     assert {found.object for found in verified(path).damaged} == {f"_delta_log/{30:020}.json"}
+    table = tv.create_table(tmp_path / "w", [{"id": n} for n in range(9)], deletes="copy-on-write")
+    table.append([{"id": 10}])
+    table.delete(where="id > 3")
+    table.append([{"id": 11}])
+    table.vacuum(keep="2 versions", dry_run=False, safety="0 hours")
+    flip(tmp_path / "w" / "_delta_log" / f"{2:020}.json", 500)
+    assert {found.object for found in verified(tmp_path / "w").damaged} == {f"_delta_log/{2:020}.json"}
     first, second = (copy / "_delta_log" / f"{number:020}.json" for number in (30, 34))
     data = first.read_bytes(), second.read_bytes()
     first.write_bytes(data[1])

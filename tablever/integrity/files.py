@@ -82,7 +82,7 @@ def lifetimes(history: History) -> Iterator[tuple[DataFile, Step, range]]:
         came.update((id(file), (file, step)) for file in step.came)
         end = step.number + 1
     for file, since in came.values():
-        yield file, since, range(since.number, history.head + 1)
+        yield file, since, range(since.number, end)
 
 
 def inventory(storage: Storage, history: History, wanted: frozenset[int]) -> Inventory:
