@@ -245,7 +245,7 @@ def read_footer(location: str, size: int) -> pq.FileMetaData:  # noqa: ARG001 - 
     """A Parquet file's footer; the size is part of the cache's key, since a path may be used again by others."""
     try:
         return pq.read_metadata(location)
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError) as error:  # Arrow's words for a damaged footer are an OSError
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's; Arrow's own words for a damaged footer are an OSError without a number
         raise CorruptionError(f"'{location}' is not a readable Parquet file: {error}", file=location) from error
