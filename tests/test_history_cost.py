@@ -13,6 +13,7 @@ import pytest
 
 import tablever as tv
 from tablever import frames
+from tablever.logfiles import FIRST_LINE
 
 ROWS, COMMITS, CHANGED = 20_000, 150, 10
 SPARE = 5
@@ -93,6 +94,20 @@ def test_a_row_without_a_key_is_looked_for_by_its_values(tmp_path: Path, opened:
     (event,) = tv.row_history(path, {"x": 120, "y": None})
     assert (event.version, event.change) == (21, "insert")
     assert len(set(opened)) <= SPARE + 1
+
+
+@pytest.mark.parametrize("left", [0, 1, 5, 10, 11, 12])
+def test_the_start_of_an_entry_that_ends_anywhere(tmp_path: Path, left: int) -> None:
+    """New settings are seen wherever the first kilobytes of their entry end, in their first letters too."""
+    tables = [tv.create_table(tmp_path / name, [{"id": 1, "x": 2}]) for name in ("probe", "t")]
+    size = 0
+    for table, length in zip(tables, (0, FIRST_LINE - 1), strict=True):
+        tv.set_key(table, "id", metadata={"why": "m" * (length - left - size)})
+        size = (Path(table.uri) / "_delta_log" / f"{1:020d}.json").read_bytes().index(b"\n")
+    assert size == FIRST_LINE - 1 - left
+    v2 = tv.update(tables[1], {"x": "3"}, where="id = 1")
+    assert v2 is not None
+    assert [event.version for event in tv.row_history(tables[1], 1)] == [0, v2.number]
 
 
 def test_files_of_others_are_left_out_by_their_statistics(tmp_path: Path, opened: list[str]) -> None:

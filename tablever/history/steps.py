@@ -30,6 +30,8 @@ from tablever.logfiles import FIRST_LINE
 from tablever.model import ChangeFile, DataFile, Metadata, Protocol, Snapshot
 from tablever.scan import locate
 
+_SETTINGS = (b'{"protocol"', b'{"metaData"')  # what the second line of an entry with new settings begins with
+
 
 @dataclass(frozen=True)
 class Step:
@@ -150,9 +152,8 @@ def _record(data: bytes) -> Mapping[str, Any] | None:
     That is: of others' entries, and of ours that change the protocol or the settings, which stand in the second line.
     """
     line, end, rest = data.partition(b"\n")
-    if not end or not line.startswith(b'{"commitInfo":{') or rest.startswith((b'{"protocol"', b'{"metaData"')):
-        return None
-    if not rest and len(data) == FIRST_LINE:
+    cut = len(data) == FIRST_LINE and len(rest) < max(map(len, _SETTINGS))
+    if not end or cut or not line.startswith(b'{"commitInfo":{') or rest.startswith(_SETTINGS):
         return None
     try:
         info = json.loads(line)["commitInfo"]
