@@ -14,6 +14,7 @@ from datetime import datetime
 import polars as pl
 import pyarrow as pa
 
+from tablever.columns import refuse_taken
 from tablever.datafiles import CHANGE_TYPE
 from tablever.delta.actions import Action, Add, Remove
 from tablever.delta.replay import identity
@@ -40,7 +41,8 @@ def change_rows(log: Log, first: int, last: int) -> pa.Table:
     Raises:
         InvalidInputError: ``first`` is after ``last``.
         VersionNotFoundError, VersionVacuumedError: a version, or the one before the first, is gone.
-        SchemaMismatchError: a column has another type in the last version than in one before.
+        SchemaMismatchError: a column has another type in the last version than in one before, or the name of one of
+            those that say what changed.
     """
     if first > last:
         raise InvalidInputError(
@@ -58,15 +60,14 @@ def change_rows(log: Log, first: int, last: int) -> pa.Table:
 
 
 def feed_schema(columns: pa.Schema) -> pa.Schema:
-    """A table's columns, and those that say what changed when."""
-    return pa.schema(
-        [
-            *(field.with_nullable(True) for field in columns),
-            pa.field(CHANGE_TYPE, pa.string()),
-            pa.field(COMMIT_VERSION, pa.int64()),
-            pa.field(COMMIT_TIMESTAMP, pa.timestamp("us", "UTC")),
-        ]
-    )
+    """A table's columns, and those that say what changed when. Raises SchemaMismatchError where it has one of these."""
+    stamps = [
+        pa.field(CHANGE_TYPE, pa.string()),
+        pa.field(COMMIT_VERSION, pa.int64()),
+        pa.field(COMMIT_TIMESTAMP, pa.timestamp("us", "UTC")),
+    ]
+    refuse_taken(columns.names, [field.name for field in stamps], "the change feed")
+    return pa.schema([*(field.with_nullable(True) for field in columns), *stamps])
 
 
 def _after(log: Log, number: int, actions: tuple[Action, ...], before: Snapshot | None) -> Snapshot:

@@ -11,7 +11,8 @@ from tablever.arrow_types import canonical_type, check_distinct
 from tablever.errors import InvalidKeyError, SchemaMismatchError
 
 _RESERVED = {"_change_type", "_added_version", "_removed_version"}
-_RESERVED_PREFIXES = ("_commit_", "__tv_")  # the second is for columns that tablever lays beside a user's
+BESIDE = "__tv_"  # what the columns are called that tablever lays beside a user's
+_RESERVED_PREFIXES = ("_commit_", BESIDE)
 
 
 def canonical_schema(rows_or_schema: pa.Table | pa.Schema) -> pa.Schema:
@@ -46,6 +47,25 @@ def is_reserved(name: str) -> bool:
     """Whether a column name is kept for what tablever and Delta add to rows."""
     lower = name.lower()
     return lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES)
+
+
+def refuse_taken(columns: Iterable[str], beside: Iterable[str], what: str) -> None:
+    """Refuse a table, which another tool made, with a column of a name that is to stand beside its columns.
+
+    Args:
+        beside: the names, SQL does not tell their case apart; ``what``, which they are for, begins the message.
+
+    Raises:
+        SchemaMismatchError: ``column`` is the table's.
+    """
+    taken = {name.lower() for name in beside}
+    for name in columns:
+        if name.lower() in taken:
+            raise SchemaMismatchError(
+                f"{what} has a column '{name}' of its own, which the table has too",
+                hint="rename the table's column: the name is reserved",
+                column=name,
+            )
 
 
 def evolve(current: pa.Schema, rows_schema: pa.Schema) -> pa.Schema:

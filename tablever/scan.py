@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tablever.columns import refuse_taken
 from tablever.decode import decode_file
 from tablever.delta import partitions, vectors
 from tablever.delta.actions import decode_path
@@ -133,8 +134,13 @@ def _check_vectors(log: Log, snapshot: Snapshot, files: Sequence[DataFile]) -> N
 
 
 def change_scan(log: Log, snapshot: Snapshot, files: Sequence[ChangeFile], change_type: str) -> Scan:
-    """Prepare to read files of change rows: the table's columns, and the one that says what each row is."""
-    columns = table_schema(snapshot.metadata).append(pa.field(change_type, pa.string()))
+    """Prepare to read files of change rows: the table's columns, and the one that says what each row is.
+
+    Raises SchemaMismatchError where the table has that one, too.
+    """
+    columns = table_schema(snapshot.metadata)
+    refuse_taken(columns.names, [change_type], f"the change feed of '{log.name}'")
+    columns = columns.append(pa.field(change_type, pa.string()))
     schema_string = extend_delta(snapshot.metadata.schema_string, columns)
     widened = replace(snapshot, metadata=replace(snapshot.metadata, schema_string=schema_string))
     return open_scan(log, widened, [DataFile(f.path, f.size, 0, f.partition_values) for f in files])

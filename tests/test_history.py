@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -310,3 +310,37 @@ def test_lost_vectors(tmp_path: Path) -> None:
     deleted_positions.cache_clear()
     with pytest.raises(errors.VersionVacuumedError, match="versions 1 to 3"):
         tv.open_table(path).history(gone)
+
+
+ANSWERS: dict[str, Callable[[Path, str], Mapping[str, Any]]] = {
+    "row_history": lambda path, name: tv.row_history(path, {"id": 1, "x": 2, name: 5})[0].row,
+    "table_history": lambda path, _: tv.query("FROM table_history('t')", tables={"t": path}).to_pylist()[0],
+    "table_changes": lambda path, _: tv.query("FROM table_changes('t', 0, 1)", tables={"t": path}).to_pylist()[0],
+    "blame": lambda path, _: tv.blame(path).to_pylist()[0],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("_added_version", {"table_history", "blame"}),
+        ("_change_type", {"table_changes", "blame"}),
+        ("_Commit_Version", {"table_changes", "blame"}),
+        ("_commit_version_x", set()),
+        ("__tv_step", {"row_history", "table_history", "blame"}),
+    ],
+)
+def test_columns_of_others_with_our_names(tmp_path: Path, name: str, refused: set[str]) -> None:
+    """Where another tool's table has a column of a name that an answer needs, the answer is right or refused."""
+    path = tmp_path / "t"
+    for number in (1, 2):
+        write_deltalake(path, pa.table({"id": [number], "x": [2], name: [5]}), mode="append")
+    for what, ask in ANSWERS.items():
+        if what in refused:
+            with pytest.raises(errors.SchemaMismatchError, match=f"a column '{name}'"):
+                ask(path, name)
+        else:
+            assert ask(path, name)[name] == 5, what
+    tv.set_key(path, "id")
+    with pytest.raises(errors.SchemaMismatchError, match=f"a column '{name}'"):
+        tv.blame(path, cells=True)

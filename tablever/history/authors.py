@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from tablever import merge
+from tablever.columns import refuse_taken
 from tablever.frames import find_keys, load, to_arrow
 from tablever.history import folds
 from tablever.history.images import STEP, read_images
@@ -25,6 +26,7 @@ from tablever.scan import open_scan
 
 FIRST_BLOCK = 64  # steps that are read at once, from the newest back; each block is twice the one before
 _COUNT, _WORD = "__tv_count", "__tv_word"
+_SIGNED = {"timestamp": pa.timestamp("us", "UTC"), "author": pa.string(), "message": pa.string()}
 
 
 def blame(table: TableLike, ref: Ref = "latest", *, keys: Rows | None = None, cells: bool = False) -> pa.Table:
@@ -44,7 +46,8 @@ def blame(table: TableLike, ref: Ref = "latest", *, keys: Rows | None = None, ce
 
     Raises:
         RefError, VersionNotFoundError, VersionVacuumedError: no such version, or no longer.
-        InvalidKeyError, SchemaMismatchError: keys that name no rows of the version.
+        InvalidKeyError, SchemaMismatchError: keys that name no rows of the version. The second also where a column of
+            the table, which another tool made, is called as one of these.
         TableNotFoundError, UnsupportedFeatureError, CorruptionError: it cannot be read right.
 
     Example:
@@ -63,6 +66,9 @@ def blame(table: TableLike, ref: Ref = "latest", *, keys: Rows | None = None, ce
     probe = None if sought is None else Probe(view, sought)
     journal = read_journal(log, number, lambda _: probe)
     columns = [name for name in view.columns if name not in view.naming] if cells else []
+    beside = [folds.CHANGE, folds.WRITTEN, *(f"_commit_{name}" for name in _SIGNED), *map(_setting, columns)]
+    beside += [folds.ADDED, folds.REMOVED]  # of the lifetimes by which rows without a key are traced
+    refuse_taken(view.columns, beside, f"blame of '{log.name}'")
     if view.key:
         held = _held(log, snapshot, view, sought)
         wanted = held.unique(maintain_order=True) if sought is None else sought
@@ -180,11 +186,16 @@ def _signed(log: Log, found: pl.DataFrame, view: View, columns: Sequence[str]) -
     rows = to_arrow(found, pa.schema([view.schema.field(name) for name in view.naming]))
     rows = rows.append_column(folds.CHANGE, found[folds.CHANGE].to_arrow().cast(pa.string()))
     rows = rows.append_column(folds.WRITTEN, pa.array(numbers, pa.int64()))
-    for name, kind in (("timestamp", pa.timestamp("us", "UTC")), ("author", pa.string()), ("message", pa.string())):
+    for name, kind in _SIGNED.items():
         said = {number: getattr(signed, name) for number, signed in signatures.items()}
         rows = rows.append_column(f"_commit_{name}", pa.array([said[number] for number in numbers], kind))
     gone = found[folds.CHANGE] == "delete"
     for name in columns:
         own = found[name].scatter(gone.arg_true(), None)
-        rows = rows.append_column(f"{folds.WRITTEN}_{name}", pa.array(own.to_list(), pa.int64()))
+        rows = rows.append_column(_setting(name), pa.array(own.to_list(), pa.int64()))
     return rows
+
+
+def _setting(column: str) -> str:
+    """What the column is called that says which version set a column's cells."""
+    return f"{folds.WRITTEN}_{column}"

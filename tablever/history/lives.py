@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from tablever.columns import refuse_taken
 from tablever.frames import to_arrow
 from tablever.history import folds
 from tablever.history.images import read_images
@@ -22,11 +23,13 @@ def lifetimes(table: TableLike) -> pa.Table:
         ends first. The rows of version v are those added at v or before, and removed after v or not at all.
 
     Raises:
+        SchemaMismatchError: a column of the table, which another tool made, is called as one of these two.
         TableNotFoundError, VersionVacuumedError, UnsupportedFeatureError, CorruptionError: it cannot be read right.
     """
     log = open_log(table)
     head = log.head()
     view = view_of(head.metadata)
+    refuse_taken(view.columns, (folds.ADDED, folds.REMOVED), f"table_history('{log.name}')")
     journal = read_journal(log, head.version, lambda _: None)
     images = read_told(log, journal, view, None, lambda steps: read_images(log, head, steps, view))
     ends = [pa.field(name, pa.int64()) for name in (folds.ADDED, folds.REMOVED)]

@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from tablever.arrow_types import common_type
+from tablever.columns import BESIDE, refuse_taken
 from tablever.diff.sides import physical_in
 from tablever.frames import polars_types
 from tablever.layout import mapping_mode, nullable, table_schema
@@ -83,9 +84,13 @@ class View:
 
 
 def view_of(metadata: Metadata, earlier: Iterable[Metadata] = ()) -> View:
-    """The columns of a version, then those that only versions before it had, the newest first."""
+    """The columns of a version, then those that only versions before it had, the newest first.
+
+    Raises SchemaMismatchError where one has a name that is used for what is laid beside rows while they are read.
+    """
     newest: dict[str, pa.Field] = {}
     for settings in (metadata, *earlier):
         for item in table_schema(settings):
             newest.setdefault(item.name, item)
+    refuse_taken(newest, [name for name in newest if name.lower().startswith(BESIDE)], "a row's history")
     return View(nullable(pa.schema(list(newest.values()))), metadata.key)
