@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import pytest
 
 import tablever as tv
 from tablever import frames
+from tablever.changes import cancel
+from tablever.creation import Deletes
+from tablever.history import images
 from tablever.logfiles import FIRST_LINE
 
 ROWS, COMMITS, CHANGED = 20_000, 150, 10
@@ -121,3 +125,55 @@ def test_files_of_others_are_left_out_by_their_statistics(tmp_path: Path, opened
     opened.clear()
     assert [event.version for event in tv.row_history(path, 55)] == [5]
     assert len(set(opened)) == 1
+
+
+def without_feed(path: Path, rows: int, *, deletes: Deletes) -> tv.Table:
+    """A table whose change feed is off, so that its files alone say what changed."""
+    columns = pa.table({"id": pa.array(range(rows), pa.int64()), "x": pa.array([0] * rows, pa.int64())})
+    tv.create_table(path, columns, key="id", deletes=deletes)
+    entry = path / "_delta_log" / f"{0:020d}.json"
+    feed = '"delta.enableChangeDataFeed":"true"'
+    assert feed in entry.read_text()
+    entry.write_text(entry.read_text().replace(feed, feed.replace("true", "false")))
+    return tv.open_table(path)
+
+
+def test_rows_that_vectors_took_are_read_once(tmp_path: Path, opened: list[str]) -> None:
+    """Where vectors alone say what went, the file that they are of is read once, not for each commit."""
+    path = tmp_path / "t"
+    table = without_feed(path, 5_000, deletes="merge-on-read")
+    for number in range(1, 9):
+        tv.delete(table, where=f"id % 100 = {number}")
+    tv.restore(table, 4)
+    opened.clear()
+    spans = tv.query("FROM table_history('t') WHERE id < 10 ORDER BY ALL", tables={"t": path}).to_pylist()
+    ends = [(row["id"], row["_added_version"], row["_removed_version"]) for row in spans]
+    assert ends == [
+        (0, 0, None),
+        *((n, 0, n) for n in range(1, 5)),
+        *(end for n in range(5, 9) for end in ((n, 0, n), (n, 9, None))),
+        (9, 0, None),
+    ]
+    reads = 3  # the first version's rows, those that went, those that came
+    assert len(opened) <= reads + 1, "and the file's footer"
+
+
+def test_rewritten_files_are_netted_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a table whose every commit rewrote its file, no more rows are held than of a few commits."""
+    path = tmp_path / "t"
+    table = without_feed(path, 100, deletes="copy-on-write")
+    for number in range(1, 9):
+        tv.upsert(table, [{"id": number, "x": 1}])
+    expected = tv.query("FROM table_history('t')", tables={"t": path})
+    assert expected["_removed_version"].drop_null().to_pylist() == list(range(1, 9))
+    sizes: list[int] = []
+
+    def counted(went: pl.DataFrame, came: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        sizes.append(went.height)
+        return cancel(went, came, columns)
+
+    monkeypatch.setattr(images, "ROWS_AT_ONCE", 450)
+    monkeypatch.setattr(images, "cancel", counted)
+    assert tv.query("FROM table_history('t')", tables={"t": path}).equals(expected)
+    assert sizes == [100 + 99, 98 + 97, 96 + 95, 94 + 93], "each commit rewrote all rows that were left"
+    assert [event.version for event in tv.row_history(path, 7)] == [0, 7]
