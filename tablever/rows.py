@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+
+_GROUP, _PLACE = "__tv_group", "__tv_place"
 
 
 def differs(left: pl.DataFrame, right: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
@@ -20,6 +23,15 @@ def differs(left: pl.DataFrame, right: pl.DataFrame, columns: Sequence[str]) -> 
         return pl.repeat(False, left.height, dtype=pl.Boolean, eager=True)
     unequal = [left[name].ne_missing(right[name]) for name in columns]
     return pl.DataFrame([s.alias(str(i)) for i, s in enumerate(unequal)]).select(pl.any_horizontal(pl.all()))["0"]
+
+
+def equal_groups(frames: Sequence[pl.DataFrame], columns: Sequence[str]) -> list[pl.Series]:
+    """For each row of some frames a number, the same exactly where rows, of any frame, are equal in the columns."""
+    whole = pl.concat([frame.select(columns) for frame in frames]).with_row_index(_PLACE)
+    groups = whole.group_by(list(columns)).agg(pl.col(_PLACE)).with_row_index(_GROUP).select(_GROUP, _PLACE)
+    numbers = groups.explode(_PLACE).sort(_PLACE)[_GROUP]
+    ends = list(accumulate((frame.height for frame in frames), initial=0))
+    return [numbers[start:end] for start, end in pairwise(ends)]
 
 
 def digest(rows: pa.Table) -> str:

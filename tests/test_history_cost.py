@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import tablever as tv
-from tablever import frames
+from tablever import frames, rows
 from tablever.changes import cancel
 from tablever.creation import Deletes
-from tablever.history import images
+from tablever.history import folds, images, probe
 from tablever.logfiles import FIRST_LINE
 
 ROWS, COMMITS, CHANGED = 20_000, 150, 10
@@ -177,3 +177,31 @@ def test_rewritten_files_are_netted_some_at_a_time(tmp_path: Path, monkeypatch: 
     assert tv.query("FROM table_history('t')", tables={"t": path}).equals(expected)
     assert sizes == [100 + 99, 98 + 97, 96 + 95, 94 + 93], "each commit rewrote all rows that were left"
     assert [event.version for event in tv.row_history(path, 7)] == [0, 7]
+
+
+def test_many_rows_without_a_key_cost_no_more_than_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are asked about by their values are told from the others at once, not one after the other."""
+    path = tmp_path / "t"
+    table = tv.create_table(path, pa.table({"x": [*range(60), 7, 8], "f": [0.0] * 62}))
+    tv.append(table, [{"x": 7, "f": -0.0}])
+    tv.delete(table, where="x = 8 OR x = 9")
+    asked = pa.table({"x": [9, 90, 8, *range(8), 10], "f": [-0.0] * 12})
+    calls = []
+    groups = rows.equal_groups
+
+    def counted(frames: Sequence[pl.DataFrame], columns: Sequence[str]) -> list[pl.Series]:
+        calls.append(len(frames))
+        return groups(frames, columns)
+
+    for module in (folds, probe):
+        monkeypatch.setattr(module, "equal_groups", counted)
+    found = tv.blame(table, keys=asked).select(["x", "_change_type", "_commit_version"]).to_pylist()
+    assert [tuple(row.values()) for row in found] == [
+        (9, "delete", 2),
+        (8, "delete", 2),
+        *((x, "insert", 0) for x in range(7)),
+        *[(7, "insert", 0)] * 2,
+        (7, "insert", 1),
+        (10, "insert", 0),
+    ]
+    assert len(calls) <= 6, "one for each read, and two to tell the answer"

@@ -160,23 +160,12 @@ def _backwards(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
 
 def _blame_values(log: Log, journal: Journal, steps: Sequence[Step], view: View, probe: Probe | None) -> pl.DataFrame:
     lives = folds.lifetimes(read_images(log, journal.first, steps, view, probe))
+    if probe is not None:
+        return folds.standing(probe.rows, lives, view.columns)
+    rows = load(open_scan(log, log.snapshot(journal.last)), view.columns)
     alive = lives.filter(pl.col(folds.REMOVED).is_null())
-    if probe is None:
-        rows = load(open_scan(log, log.snapshot(journal.last)), view.columns)
-        written = folds.align(rows, alive, view.columns)
-        return rows.with_columns(written.alias(folds.WRITTEN), pl.lit("insert").alias(folds.CHANGE))
-    gone = lives.filter(pl.col(folds.REMOVED).is_not_null())
-    parts = []
-    for i in range(probe.rows.height):
-        one = Probe(view, probe.rows[i : i + 1])
-        here, ended = one.select(alive), one.select(gone)
-        if here.height or ended.height:
-            word = "insert" if here.height else "delete"
-            rows = here if here.height else ended.sort(folds.REMOVED).tail(1)
-            written = rows[folds.ADDED if here.height else folds.REMOVED]
-            parts.append(rows.with_columns(written.alias(folds.WRITTEN), pl.lit(word).alias(folds.CHANGE)))
-    empty = alive.clear().with_columns(alive[folds.ADDED].clear().alias(folds.WRITTEN), pl.lit("").alias(folds.CHANGE))
-    return pl.concat([empty, *parts])
+    written = folds.align(rows, alive, view.columns)
+    return rows.with_columns(written.alias(folds.WRITTEN), pl.lit("insert").alias(folds.CHANGE))
 
 
 def _signed(log: Log, found: pl.DataFrame, view: View, columns: Sequence[str]) -> pa.Table:

@@ -13,11 +13,12 @@ import polars as pl
 
 from tablever.changes import Changes, pairs
 from tablever.history.images import STEP, Images
+from tablever.rows import equal_groups
 
 ADDED, REMOVED = "_added_version", "_removed_version"
 CHANGE, WRITTEN = "_change_type", "_commit_version"
 BEGUN, ENDED = "__tv_begun", "__tv_ended"
-_GROUP, _PLACE, _RANK = "__tv_group", "__tv_place", "__tv_rank"
+_GROUP, _RANK = "__tv_group", "__tv_rank"
 
 
 def lifetimes(images: Images) -> pl.DataFrame:
@@ -33,15 +34,27 @@ def lifetimes(images: Images) -> pl.DataFrame:
 
 def _ranked(frames: Sequence[pl.DataFrame], columns: Sequence[str]) -> list[pl.DataFrame]:
     """The frames, each with the group of rows, over all frames, that a row is equal to, and its rank in its own."""
-    whole = pl.concat([frame.select(columns) for frame in frames]).with_row_index(_PLACE)
-    groups = whole.group_by(list(columns)).agg(pl.col(_PLACE)).with_row_index(_GROUP).select(_GROUP, _PLACE)
-    placed = groups.explode(_PLACE).sort(_PLACE)[_GROUP]
-    ranked, start = [], 0
-    for frame in frames:
-        named = frame.with_columns(placed[start : start + frame.height])
-        ranked.append(named.with_columns(pl.int_range(pl.len()).over(_GROUP).alias(_RANK)))
-        start += frame.height
-    return ranked
+    numbers = equal_groups(frames, columns)
+    named = [frame.with_columns(group.alias(_GROUP)) for frame, group in zip(frames, numbers, strict=True)]
+    return [frame.with_columns(pl.int_range(pl.len()).over(_GROUP).alias(_RANK)) for frame in named]
+
+
+def standing(asked: pl.DataFrame, lives: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Of each row that is asked about, its lifetimes that last, the newest that ended where none does, or nothing.
+
+    Returns:
+        The columns, ``_change_type`` (insert; delete for one that ended) and ``_commit_version``, where it began or
+        ended; in the order of those asked.
+    """
+    numbers, groups = equal_groups([asked, lives], columns)
+    named = lives.with_columns(groups.alias(_GROUP))
+    alive, gone = (named.filter(pl.col(REMOVED).is_null() == lasts) for lasts in (True, False))
+    gone = gone.sort(REMOVED).unique(_GROUP, keep="last").join(alive, on=_GROUP, how="anti")
+    found = pl.concat(
+        side.select(_GROUP, *columns, pl.lit(word).alias(CHANGE), pl.col(at).alias(WRITTEN))
+        for side, word, at in ((alive, "insert", ADDED), (gone, "delete", REMOVED))
+    )
+    return pl.DataFrame({_GROUP: numbers}).join(found, on=_GROUP, maintain_order="left_right").drop(_GROUP)
 
 
 def align(rows: pl.DataFrame, alive: pl.DataFrame, columns: Sequence[str]) -> pl.Series:

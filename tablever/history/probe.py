@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
-from operator import or_
+from functools import cached_property
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -18,7 +16,7 @@ from tablever.history.view import View
 from tablever.key_filters import KeyFilter, holds_any, may_hold
 from tablever.layout import table_schema
 from tablever.model import DataFile, Metadata, Snapshot
-from tablever.rows import differs
+from tablever.rows import equal_groups
 from tablever.scan import Scan
 
 FEW = 64  # rows whose filters are asked one by one
@@ -113,8 +111,5 @@ class Probe:
         """Of rows in the view's columns, those that are looked for."""
         if self.view.key:
             return rows.join(self.rows, on=list(self.view.key), how="semi", maintain_order="left")
-        if not rows.height:
-            return rows
-        columns = self.rows.columns
-        alike = [~differs(rows, self.rows[np.full(rows.height, i)], columns) for i in range(self.rows.height)]
-        return rows.filter(reduce(or_, alike, pl.repeat(False, rows.height, dtype=pl.Boolean, eager=True)))
+        found, sought = equal_groups([rows, self.rows], self.rows.columns)
+        return rows.filter(found.is_in(sought.implode()))
