@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import HealthCheck, settings
@@ -344,3 +345,22 @@ def test_columns_of_others_with_our_names(tmp_path: Path, name: str, refused: se
     tv.set_key(path, "id")
     with pytest.raises(errors.SchemaMismatchError, match=f"a column '{name}'"):
         tv.blame(path, cells=True)
+
+
+def test_change_rows_that_were_not_there(tmp_path: Path) -> None:
+    """A commit of another tool whose change rows take out what no version had is named, and not believed."""
+    path = tmp_path / "t"
+    write_deltalake(path, pa.table({"id": [1, 2], "x": [5, 5]}), configuration={"delta.enableChangeDataFeed": "true"})
+    DeltaTable(path).update(predicate="id = 1", updates={"x": "6"})
+    check_lifetimes(path, states_of(path))
+    (feed,) = (path / "_change_data").glob("*.parquet")
+    rows = pq.read_table(feed).to_pylist()
+    lies = [{**row, "x": 4} if row["_change_type"] == "update_preimage" else row for row in rows]
+    size = feed.stat().st_size
+    pq.write_table(pa.Table.from_pylist(lies, schema=pq.read_schema(feed)), feed)
+    entry = path / "_delta_log" / f"{1:020d}.json"
+    entry.write_text(entry.read_text().replace(f'"size":{size}', f'"size":{feed.stat().st_size}'))
+    with pytest.raises(errors.CorruptionError, match="version 1 says that it took out a row"):
+        tv.query("FROM table_history('t')", tables={"t": path})
+    with pytest.raises(errors.CorruptionError, match="version 1 says that it took out a row"):
+        tv.blame(path)

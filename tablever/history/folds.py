@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tablever.changes import Changes, pairs
+from tablever.errors import CorruptionError
 from tablever.history.images import STEP, Images
 from tablever.rows import equal_groups
 
@@ -25,8 +26,18 @@ def lifetimes(images: Images) -> pl.DataFrame:
     """One row for each row that came: the view's columns, the version that brought it, the one that ended it or null.
 
     By the version that brought it.
+
+    Raises CorruptionError where a row went that was not there.
     """
     opened, closed = _ranked([images.came, images.went], images.view.columns)
+    strays = closed.join(opened, on=[_GROUP, _RANK], how="anti")[STEP].to_list()
+    if strays:
+        first = min(strays)
+        raise CorruptionError(
+            f"version {first} says that it took out a row that was not there: its change rows are not what it changed",
+            hint=f"compare the versions themselves: tablever diff TABLE@{first - 1} TABLE@{first}",
+            version=first,
+        )
     ends = closed.select(_GROUP, _RANK, pl.col(STEP).alias(REMOVED))
     found = opened.join(ends, on=[_GROUP, _RANK], how="left", maintain_order="left")
     return found.select(*images.view.columns, pl.col(STEP).alias(ADDED), REMOVED)
