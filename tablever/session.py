@@ -33,6 +33,7 @@ from tablever.needed import needed_files
 from tablever.results import Result, versions_table
 from tablever.scan import Scan, open_scan
 from tablever.statements import At, FunctionCall, Reference, Token, Tree
+from tablever.texts import plural
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -336,7 +337,7 @@ class Session:
         pieces = _split_arguments(self._tokens(text.encode(errors="surrogatepass")), text)
         hint = _typed(function, pieces[0])
         if len(items) != len(wanted):
-            raise QueryError(f"{what}: it takes {len(wanted)} arguments", hint=hint)
+            raise QueryError(f"{what}: it takes {plural(len(wanted), 'argument')}", hint=hint)
         if any(_NAMED.match(piece) for piece in pieces):
             raise QueryError(f"{what}: its arguments have no names", hint=hint)
         return [self._constant(piece, what, hint) for piece in pieces]

@@ -285,8 +285,16 @@ def test_ways_to_give_a_key(tmp_path: Path) -> None:
     rows = pa.table({"a": [1, 1], "b": ["y", "x"]})
     assert tv.blame(path, keys=rows)["_change_type"].to_pylist() == ["delete", "insert"]
     assert tv.blame(path, keys=[]).num_rows == 0
-    with pytest.raises(errors.SchemaMismatchError):
-        tv.row_history(path, ("y", "one"))
+    for ask in (
+        lambda: tv.row_history(path, ("y", "1")),
+        lambda: tv.blame(path, keys=rows.append_column("v", [[0, 0]])),
+    ):
+        with pytest.raises(errors.SchemaMismatchError) as refused:
+            ask()
+        assert "named by 'b' (string), 'a' (int64)" in str(refused.value.hint)
+    with pytest.raises(errors.InvalidInputError) as no_rows:
+        tv.blame(path, keys="y")
+    assert "a list of keys" in str(no_rows.value.hint)
 
 
 def test_lost_vectors(tmp_path: Path) -> None:

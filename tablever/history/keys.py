@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tablever import merge
 from tablever.columns import listed
-from tablever.errors import InvalidKeyError
+from tablever.errors import InvalidInputError, InvalidKeyError
 from tablever.fitting import normalise
 from tablever.frames import to_frame
 from tablever.history.view import View
@@ -27,7 +27,7 @@ def one_row(log: Log, view: View, key: Any) -> pl.DataFrame:
 
     Raises:
         InvalidKeyError: values that name no row: too few, too many, of other columns, or null in a key.
-        SchemaMismatchError: a value that does not fit its column.
+        SchemaMismatchError: a value that does not fit its column; the hint says what does.
     """
     return _fitted(log, view, [_as_record(log, view, key)])
 
@@ -47,7 +47,8 @@ def _as_record(log: Log, view: View, key: Any) -> dict[str, Any]:
     if isinstance(key, Mapping):
         record = dict(key)
         if set(record) != set(names):
-            raise _misnamed(log, view, f"the columns given are {listed(map(str, record))}")
+            given = f"the columns given are {listed(map(str, record))}" if record else "no column is given"
+            raise _misnamed(log, view, given)
         return {name: record[name] for name in names}
     if not view.key:
         raise _misnamed(log, view, f"{key!r} is no mapping")
@@ -70,7 +71,13 @@ def _fitted(log: Log, view: View, rows: Rows) -> pl.DataFrame:
     schema = pa.schema([view.schema.field(name) for name in view.naming])
     if isinstance(rows, list) and not rows:
         return to_frame(schema.empty_table())
-    found = to_frame(normalise(to_table(rows, schema=schema), schema)).unique(maintain_order=True)
+    try:
+        fitted = normalise(to_table(rows, schema=schema), schema)
+    except InvalidInputError as error:
+        kinds = ", ".join(f"'{field.name}' ({field.type})" for field in schema)
+        hint = f"a row of '{log.name}' is named by {kinds}; several by a list of keys, or by rows of these columns"
+        raise type(error)(str(error), hint=hint, **error.facts) from error
+    found = to_frame(fitted).unique(maintain_order=True)
     if view.key:
         merge.check_keys(log, found, view.key)
     return found
