@@ -21,8 +21,8 @@ def runs_that_saw(table: TableLike, key: Any) -> list[Run]:
         key: as ``row_history`` takes it.
 
     Returns:
-        Runs by version, then by the time of their linking. A version that can no longer be read, and with it what it
-        held, is not known to have held anything: link a run to keep what it used.
+        Runs by version, then by the time of their linking. A version that can no longer be read is taken to hold what
+        the one before it held that can: link a run, so that a vacuum keeps what it used.
 
     Raises: as ``row_history`` and ``runs_of``.
 
