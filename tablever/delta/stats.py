@@ -66,7 +66,11 @@ def _bounds_of(column: pa.ChunkedArray) -> Bounds | None:
     kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_binary(kind) or column.null_count == len(column):
         return None
-    low, high = pc.min_max(column).values()  # passes over NaN, as long as there is anything else
+    if pa.types.is_floating(kind) and pc.any(pc.is_nan(column)).as_py():
+        return (
+            None  # bounds that NaN lies outside of: deltalake 1.6.6 takes [NaN, 1.5] for a column of 1.5, and writes it
+        )
+    low, high = pc.min_max(column).values()
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return _time_bounds(low, high, kind)
     return _json_bounds(low.as_py(), high.as_py())
