@@ -115,8 +115,14 @@ def _batches(rows: AnyRows) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(rows), size):
             yield from _batches(rows.slice(start, size))
     elif len(rows):
-        whole = rows.to_arrow(compat_level=pl.CompatLevel.newest()) if isinstance(rows, pl.DataFrame) else rows
+        whole = _arrow(rows) if isinstance(rows, pl.DataFrame) else rows
         yield from whole.combine_chunks().to_batches()
+
+
+def _arrow(rows: pl.DataFrame) -> pa.Table:
+    """A frame as Arrow has it, its text not copied; but for views in lists: of empty ones Polars 2.1 makes none valid."""
+    nested = any(kind.is_nested() for kind in rows.dtypes)
+    return rows.to_arrow(compat_level=pl.CompatLevel.oldest() if nested else pl.CompatLevel.newest())
 
 
 def _row_digests(batch: pa.RecordBatch) -> pl.Series:

@@ -229,3 +229,11 @@ def test_rows_that_are_not_fitted() -> None:
     for column in (pa.array([1], pa.uint64()), pa.array([1], pa.timestamp("ns")), pa.array([1], pa.time64("us"))):
         with pytest.raises(TypeError, match="fit the rows"):
             digest_of(pa.table({"v": column}))
+
+
+def test_empty_maps_taken_out_of_a_frame() -> None:
+    """Rows of empty lists or maps, taken from a frame that has others, have the digests that they have by themselves."""
+    rows = pa.table({"m": pa.array([[], [("x", 0), ("", 0)], [], []], pa.map_(pa.string(), pa.int64()))})
+    frame = to_frame(rows)
+    for chosen in ([2], [2, 3], [0, 1, 2]):
+        assert digest_of(frame[chosen]) == digest_of(rows.take(pa.array(chosen)))
