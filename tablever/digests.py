@@ -120,7 +120,7 @@ def _batches(rows: AnyRows) -> Iterator[pa.RecordBatch]:
 
 
 def _arrow(rows: pl.DataFrame) -> pa.Table:
-    """A frame as Arrow has it, its text not copied; but for views in lists: of empty ones Polars 2.1 makes none valid."""
+    """A frame as Arrow has it, its text not copied, but in lists: there Polars 2.1 makes views that are not valid."""
     nested = any(kind.is_nested() for kind in rows.dtypes)
     return rows.to_arrow(compat_level=pl.CompatLevel.oldest() if nested else pl.CompatLevel.newest())
 

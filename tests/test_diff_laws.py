@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -73,7 +74,11 @@ class Diffs(Store):
         """deltalake rewrites small files: no row changes."""
         table = DeltaTable(os.fspath(self.path))
         before = table.version()
-        table.optimize.compact()
+        try:
+            table.optimize.compact()
+        except DeltaError as error:  # deltalake 1.6.6 reads a partition's -1.50 as "-1.-50", and then gives up
+            if "as 'decimal" not in str(error):
+                raise
         for _ in range(table.version() - before):
             self.model.versions.append(Commit(self.head, "optimize", Counts(0, 0)))
 
