@@ -16,6 +16,7 @@ settings.register_profile(
     deadline=None,
     max_examples=50,
     print_blob=True,
+    derandomize="CI" in os.environ,  # a submission is judged by what it changed; chance looks on at people's machines
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.register_profile("quick", settings.get_profile("default"), max_examples=10)
