@@ -9,7 +9,6 @@ from typing import Any
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
@@ -17,7 +16,7 @@ from tablever import errors
 from tablever.diff.value import diff_versions
 from tests.comparing import assert_right
 from tests.model import Commit, Counts
-from tests.test_state_machine import EXAMPLES, STEPS, Store
+from tests.test_state_machine import STEPS, Store, machine
 
 
 class Diffs(Store):
@@ -83,20 +82,7 @@ class Diffs(Store):
             self.model.versions.append(Commit(self.head, "optimize", Counts(0, 0)))
 
 
-def machine(*, keyed: bool, partitioned: bool) -> Any:
-    """The test for one kind of table."""
-    kind: Any = type("Diffs", (Diffs,), {"keyed": keyed, "partitioned": partitioned})
-    case = kind.TestCase
-    case.settings = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=STEPS * 2,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    return case
-
-
-TestKeyed = machine(keyed=True, partitioned=False)
-TestKeyless = machine(keyed=False, partitioned=False)
-TestKeyedPartitioned = machine(keyed=True, partitioned=True)
-TestKeylessPartitioned = machine(keyed=False, partitioned=True)
+TestKeyed = machine(Diffs, keyed=True, partitioned=False, steps=2 * STEPS)
+TestKeyless = machine(Diffs, keyed=False, partitioned=False, steps=2 * STEPS)
+TestKeyedPartitioned = machine(Diffs, keyed=True, partitioned=True, steps=2 * STEPS)
+TestKeylessPartitioned = machine(Diffs, keyed=False, partitioned=True, steps=2 * STEPS)

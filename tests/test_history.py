@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, precondition, rule
 
 import tablever as tv
@@ -20,7 +19,7 @@ from tablever.scan import deleted_positions
 from tests.model import Column, Commit, Counts, State, canonical
 from tests.replaying import Change, Replay, changes, lives, replay
 from tests.test_foreign import MADE, arrow, states
-from tests.test_state_machine import EXAMPLES, STEPS, Store
+from tests.test_state_machine import Store, machine
 
 
 def check_lifetimes(path: Path, found_states: Sequence[State], readable: Sequence[int] | None = None) -> None:
@@ -133,20 +132,10 @@ class Lives(Store):
         check_blame(self.path, found, len(found) // 2)
 
 
-def machine(*, keyed: bool, partitioned: bool) -> Any:
-    """The test for one kind of table."""
-    kind: Any = type("Lives", (Lives,), {"keyed": keyed, "partitioned": partitioned})
-    case = kind.TestCase
-    case.settings = settings(
-        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
-    )
-    return case
-
-
-TestKeyed = machine(keyed=True, partitioned=False)
-TestKeyless = machine(keyed=False, partitioned=False)
-TestKeyedPartitioned = machine(keyed=True, partitioned=True)
-TestKeylessPartitioned = machine(keyed=False, partitioned=True)
+TestKeyed = machine(Lives, keyed=True, partitioned=False)
+TestKeyless = machine(Lives, keyed=False, partitioned=False)
+TestKeyedPartitioned = machine(Lives, keyed=True, partitioned=True)
+TestKeylessPartitioned = machine(Lives, keyed=False, partitioned=True)
 
 
 def states_of(path: Path) -> list[State]:

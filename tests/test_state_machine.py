@@ -480,17 +480,17 @@ def assert_counts(version: Version, counts: Counts) -> None:
     assert found == (counts.added, counts.removed, counts.updated), version
 
 
-def machine(*, keyed: bool, partitioned: bool) -> Any:
-    """The store's test for one kind of table."""
-    kind: Any = type("Store", (Store,), {"keyed": keyed, "partitioned": partitioned})
+def machine(store: type[Store], *, keyed: bool, partitioned: bool, steps: int = STEPS) -> Any:
+    """The test of a store's laws for one kind of table."""
+    kind: Any = type(store.__name__, (store,), {"keyed": keyed, "partitioned": partitioned})
     case = kind.TestCase
     case.settings = settings(
-        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=EXAMPLES, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
     )
     return case
 
 
-TestKeyed = machine(keyed=True, partitioned=False)
-TestKeyless = machine(keyed=False, partitioned=False)
-TestKeyedPartitioned = machine(keyed=True, partitioned=True)
-TestKeylessPartitioned = machine(keyed=False, partitioned=True)
+TestKeyed = machine(Store, keyed=True, partitioned=False)
+TestKeyless = machine(Store, keyed=False, partitioned=False)
+TestKeyedPartitioned = machine(Store, keyed=True, partitioned=True)
+TestKeylessPartitioned = machine(Store, keyed=False, partitioned=True)
