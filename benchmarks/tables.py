@@ -59,7 +59,8 @@ def build(root: Path, size: Size, needed: Collection[str]) -> None:
     ``-small`` is what a measured process warms up on.
     """
     small = Size(rows=1_000, changed=10)
-    for kind in sorted({name.partition("-")[0] for name in needed}):
+    # upserted before compacted, which is made of it
+    for kind in sorted({name.partition("-")[0] for name in needed}, key=lambda kind: (kind == "compacted", kind)):
         tell(f"create {kind}")
         _KINDS[kind](root / kind, size)
         _KINDS[kind](root / f"{kind}-small", small)
@@ -118,7 +119,11 @@ def _upserted(path: Path, size: Size) -> None:
 
 
 def _compacted(path: Path, size: Size) -> None:
-    _upserted(path, size)
+    upserted = path.with_name(path.name.replace("compacted", "upserted"))
+    if upserted.exists():
+        copy(upserted, path)
+    else:
+        _upserted(path, size)
     tv.compact(str(path), deleted=0.001)
 
 
@@ -146,13 +151,20 @@ _KINDS: dict[str, Callable[[Path, Size], None]] = {
 
 
 def _append(kind: str, root: Path, size: Size) -> None:
-    append = partial(deltalake.write_deltalake, mode="append") if kind == "peer" else tv.append
-    copy(root / kind, root / f"{kind}-few")
+    few, many = root / f"{kind}-few", root / f"{kind}-many"
+    copy(root / kind, few)
+    append = _appender(kind, few)
     for number in range(size.many):
         if number == size.few:
-            copy(root / f"{kind}-few", root / f"{kind}-many")
-        target = root / f"{kind}-few" if number < size.few else root / f"{kind}-many"
-        append(str(target), data.reviews(APPENDED, start=size.rows + number * APPENDED))
+            copy(few, many)
+            append = _appender(kind, many)
+        append(data.reviews(APPENDED, start=size.rows + number * APPENDED))
+
+
+def _appender(kind: str, path: Path) -> Callable[[pa.Table], object]:
+    if kind == "peer":
+        return partial(deltalake.write_deltalake, deltalake.DeltaTable(str(path)), mode="append")
+    return partial(tv.append, tv.open_table(str(path)))
 
 
 def copy(table: Path, target: Path) -> None:

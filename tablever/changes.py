@@ -130,7 +130,7 @@ def _array(series: pl.Series) -> Indices:
 
 def duplicated(frame: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     """The keys that occur more than once, each once, in the order in which they come."""
-    keys = frame.select(key)
+    keys = frame[list(key)]
     twice = keys.is_duplicated()
     return keys.filter(twice).unique(maintain_order=True) if twice.any() else keys.clear()
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import polars_hash  # noqa: F401 - gives Polars' expressions the namespace "nchash"
 import pyarrow as pa
@@ -47,11 +50,12 @@ _Words = np.ndarray[Any, np.dtype[np.uint64]]
 _Floats = np.ndarray[Any, np.dtype[np.float64]]
 _Flags = np.ndarray[Any, np.dtype[np.uint8]]
 _Reader: TypeAlias = Callable[[pa.Array], _Words]
+_Result = TypeVar("_Result")
 
 
 def digest_of(rows: AnyRows) -> Digest:
     """The digest of some rows; what it takes in memory does not grow with them."""
-    return sum((sum_of(_row_digests(batch)) for batch in _batches(rows)), Digest())
+    return sum(_each(rows, lambda batch: sum_of(_row_digests(batch))), Digest())
 
 
 def digest_of_batches(batches: Iterable[AnyRows]) -> Digest:
@@ -61,13 +65,13 @@ def digest_of_batches(batches: Iterable[AnyRows]) -> Digest:
 
 def row_digests(rows: AnyRows) -> pl.Series:
     """Each row's digest, UInt128, in their order: equal exactly where rows are, whatever the order of the columns."""
-    parts = [_row_digests(batch) for batch in _batches(rows)]
+    parts = _each(rows, _row_digests)
     return pl.concat(parts) if parts else pl.Series("digest", [], pl.UInt128)
 
 
 def cell_sums(rows: AnyRows) -> pl.Series:
     """For each row the sum of its cells, UInt128: tells rows apart as ``row_digests`` do, but must not be added up."""
-    parts = [_sum_of_cells(batch.schema, batch.columns) for batch in _batches(rows)]
+    parts = _each(rows, lambda batch: _sum_of_cells(batch.schema, batch.columns))
     return pl.concat(parts) if parts else pl.Series("digest", [], pl.UInt128)
 
 
@@ -78,9 +82,9 @@ def sum_of(digests: pl.Series) -> Digest:
 
 def words_of(digests: pl.Series) -> _Words:
     """128-bit numbers as two columns of 64 bits: the low word, the high word."""
-    halves = digests.to_frame("").select_seq(_LOW, _HIGH)
-    words = np.empty((len(digests), 2), np.uint64)
-    words[:, 0], words[:, 1] = halves["low"].to_numpy(), halves["high"].to_numpy()
+    words = _array(2 * len(digests), np.uint64).reshape(-1, 2)
+    words[:, 0] = digests.cast(pl.UInt64, wrap_numerical=True).to_numpy()
+    words[:, 1] = (digests // _HIGH).cast(pl.UInt64).to_numpy()
     return words
 
 
@@ -104,19 +108,31 @@ def _columns(schema: pa.Schema) -> str:
 # -- rows
 
 
-def _batches(rows: AnyRows) -> Iterator[pa.RecordBatch]:
-    """The rows in pieces of one chunk each, small enough wherever the long values stand."""
-    if isinstance(rows, pa.RecordBatch):
-        rows = pa.Table.from_batches([rows])
+def _each(rows: AnyRows, work: Callable[[pa.RecordBatch], _Result]) -> list[_Result]:
+    """What ``work`` makes of the rows, piece by piece in their order; several pieces on as many threads as cores."""
+    pieces = list(_pieces(pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows))
+    if len(pieces) < 2:
+        return [work(_batch(piece)) for piece in pieces]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(lambda piece: work(_batch(piece)), pieces))
+
+
+def _pieces(rows: pa.Table | pl.DataFrame) -> Iterator[pa.Table | pl.DataFrame]:
+    """The rows in pieces that are small enough wherever the long values stand. Nothing is copied."""
     # Arrow takes the memory that views share for the weight of each slice of them; Polars counts what they show.
     weight = int(rows.estimated_size() if isinstance(rows, pl.DataFrame) else rows.nbytes)
     if len(rows) > BATCH_ROWS or (len(rows) > 1 and weight > 2 * BATCH_BYTES):
         size = -(-len(rows) // max(-(-len(rows) // BATCH_ROWS), weight // BATCH_BYTES))
         for start in range(0, len(rows), size):
-            yield from _batches(rows.slice(start, size))
+            yield from _pieces(rows.slice(start, size))
     elif len(rows):
-        whole = _arrow(rows) if isinstance(rows, pl.DataFrame) else rows
-        yield from whole.combine_chunks().to_batches()
+        yield rows
+
+
+def _batch(rows: pa.Table | pl.DataFrame) -> pa.RecordBatch:
+    """Rows as one chunk."""
+    whole = _arrow(rows) if isinstance(rows, pl.DataFrame) else rows
+    return whole.combine_chunks().to_batches()[0]
 
 
 def _arrow(rows: pl.DataFrame) -> pa.Table:
@@ -131,8 +147,8 @@ def _row_digests(batch: pa.RecordBatch) -> pl.Series:
 
 
 def _sum_of_cells(fields: Iterable[pa.Field], arrays: Iterable[pa.Array]) -> pl.Series:
-    """For each row the sum of its cells. Columns are hashed beside each other, on Polars' threads."""
-    return _frame([_bytes(array) for array in arrays]).select(_hashes(tuple(f.name for f in fields))).to_series()
+    """For each row the sum of its cells."""
+    return _frame([_bytes(array) for array in arrays]).select_seq(_hashes(tuple(f.name for f in fields))).to_series()
 
 
 def _frame(columns: list[pa.Array]) -> pl.DataFrame:
@@ -158,12 +174,11 @@ def _seed(name: str) -> int:
 
 def _hashed(values: pa.Array) -> pl.Series:
     """XXH3 of each value with seed 0, null where it is null."""
-    return _frame([values]).select(_UNSEEDED).to_series()
+    return _frame([values]).select_seq(_UNSEEDED).to_series()
 
 
 _UNSEEDED = _hash("0", 0)
-_LOW = pl.col("").cast(pl.UInt64, wrap_numerical=True).alias("low")
-_HIGH = (pl.col("") // pl.lit(1 << 64, dtype=pl.UInt128)).cast(pl.UInt64).alias("high")
+_HIGH = pl.Series([1 << 64], dtype=pl.UInt128)
 
 
 # -- values as bytes
@@ -217,7 +232,8 @@ def _integer_words(array: pa.Array) -> _Words:
 
 def _float_words(array: pa.Array) -> _Words:
     doubles = array if array.type == pa.float64() else array.cast(pa.float64())
-    numbers: _Floats = _own_words(doubles, 1)[:, 0].view(np.float64) + 0.0  # -0.0 becomes 0.0
+    numbers: _Floats = _array(len(array), np.float64)
+    np.add(_own_words(doubles, 1)[:, 0].view(np.float64), 0.0, out=numbers)  # -0.0 becomes 0.0
     numbers[np.isnan(numbers)] = np.nan
     return numbers.view(np.uint64).reshape(-1, 1)
 
@@ -270,11 +286,22 @@ def _valid(array: pa.Array) -> _Flags:
 # -- between Polars, NumPy and Arrow, without copying values
 
 
+def _array(count: int, kind: npt.DTypeLike) -> np.ndarray[Any, Any]:
+    """Memory for so many values, from Arrow's pool.
+
+    The pool keeps what is given back. NumPy's memory would come new from the system for each column of each piece,
+    and its first touch costs twice what hashing does.
+    """
+    memory = pa.allocate_buffer(count * np.dtype(kind).itemsize)
+    return np.frombuffer(memory, kind)
+
+
 def _narrow(words: _Words, array: pa.Array) -> pa.Array:
     """Values of 8 bytes as binary views: length and bytes in the view itself."""
-    views = np.zeros(len(words), _VIEW)
+    views = _array(len(words), _VIEW)
     views["length"] = 8
     views["bytes"] = words
+    views["unused"] = 0
     return pa.Array.from_buffers(pa.binary_view(), len(words), [_validity(array), pa.py_buffer(views)])
 
 
@@ -282,7 +309,9 @@ def _wide(words: _Words, array: pa.Array | None) -> pa.Array:
     """Values of more bytes than a view holds, as binary slices of their own memory."""
     words = np.ascontiguousarray(words)
     width = words.shape[1] * words.itemsize
-    return _slices(words, np.arange(len(words) + 1, dtype=np.int64) * width, array)
+    ends = _array(len(words) + 1, np.int64)
+    np.multiply(np.arange(len(words) + 1), width, out=ends)
+    return _slices(words, ends, array)
 
 
 def _slices(memory: np.ndarray[Any, Any], ends: np.ndarray[Any, Any], array: pa.Array | None = None) -> pa.Array:

@@ -103,13 +103,12 @@ def prune(head: Snapshot, keys: pl.DataFrame) -> tuple[DataFile, ...]:
         name = physical_name(head.metadata, column)
         kind = schema.field(column).type
         if column in head.metadata.partition_columns:
-            values = pl.Series(partitions.parse([file.partition_values.get(name) for file in files], kind))
-            files = tuple(compress(files, values.is_in(keys[column].unique().implode()).fill_null(False)))
+            each = pl.Series(partitions.parse([file.partition_values.get(name) for file in files], kind))
+            files = tuple(compress(files, each.is_in(keys[column].unique().implode()).fill_null(False)))
             continue
         if files is head.files and keys.height and pa.types.is_integer(kind):
-            files = ranges.overlapping(
-                head, name, kind, *keys.select(pl.min(column), pl.max(column).alias("max")).row(0)
-            )
+            values = keys[column].to_numpy()
+            files = ranges.overlapping(head, name, kind, int(values.min()), int(values.max()))
         if files:
             files = tuple(stats.may_hold(files, name, kind, keys[column].unique().sort().to_list()))
     return files

@@ -142,18 +142,18 @@ def test_pieces_and_orders(data: st.DataObject) -> None:
 def test_batches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are hashed in pieces of so many rows, and of so many bytes wherever the long ones are; none is left out."""
     monkeypatch.setattr(digests, "BATCH_ROWS", 7)
-    assert [len(batch) for batch in digests._batches(ints(range(20)))] == [7, 7, 6]
+    assert [len(piece) for piece in digests._pieces(ints(range(20)))] == [7, 7, 6]
     monkeypatch.setattr(digests, "BATCH_ROWS", 100)
     monkeypatch.setattr(digests, "BATCH_BYTES", 5000)
     for texts in (["x" * 1000] * 20, [*[""] * 90, *["x" * 4000] * 10], ["x" * 20_000, "", "x" * 20_000]):
         long = pa.table({"s": texts})
         frame = pl.concat([to_frame(long), to_frame(long)]).gather(range(len(texts)))
-        for rows in (long, frame, long.to_batches()[0]):
-            batches = list(digests._batches(rows))
+        for rows in (long, frame):
+            batches = [digests._batch(piece) for piece in digests._pieces(rows)]
             assert pl.concat([pl.from_arrow(b)["s"] for b in batches]).to_list() == texts
             assert all(len(b) == 1 or sum(map(len, b.column(0).to_pylist())) <= 10_000 for b in batches)
     few_of_many = to_frame(pa.table({"s": ["x" * 1000] * 1000})).gather(range(0, 1000, 100))
-    assert len(list(digests._batches(few_of_many))) <= 2
+    assert len(list(digests._pieces(few_of_many))) <= 2
     assert digest_of(ints(range(20))).hex == plain.digest([{"i": i} for i in range(20)], ints([]).schema)
 
 
