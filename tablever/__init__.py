@@ -39,7 +39,7 @@ From the edges inwards; imports run down this list only:
     witness_files                   tags, runs and pins as objects beside it
     sealed                          objects that hold a digest of themselves
     packing                         which files are merged, in whose place
-    storage                         objects on a disk
+    storage                         objects on a disk, or in a bucket
     incoming, records, inference    rows in, from Arrow and from Python values
     fitting, conversion, columns    rows into a table's types, nothing lost
     delta, schema, arrow_types      the Delta protocol and its types as values

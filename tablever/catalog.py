@@ -1,4 +1,4 @@
-"""The versioned tables that SQL can name: the folders below a root, and those given by name."""
+"""The versioned tables that SQL can name: those below a root, and those given by name."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+from tablever.delta.listing import LOG_FOLDER
 from tablever.errors import QueryError, TableNotFoundError
-from tablever.log import Log, TableLike, open_log
-from tablever.storage import local_root
+from tablever.log import Log, TableLike, log_at, open_log
+from tablever.storage import Place, open_place
 
-_LOG_FOLDER = "_delta_log"
 MOST_FOLDERS = 5_000
 
 
 class Catalog:
     """Names to tables. Letter case is ignored, as DuckDB does, unless two tables differ in nothing else."""
 
-    def __init__(self, root: str | os.PathLike[str], tables: Mapping[str, TableLike] | None) -> None:
-        self.root = local_root(root)
-        if not self.root.is_dir():
-            raise TableNotFoundError(
-                f"no folder at '{self.root}'", hint="root is the folder that holds the tables", uri=str(self.root)
-            )
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        tables: Mapping[str, TableLike] | None,
+        storage_options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.root = _folder_at(root, storage_options)
         self._given = {name.lower(): (name, open_log(table)) for name, table in (tables or {}).items()}
-        self._opened: dict[Path, Log] = {}
+        self._opened: dict[str, Log] = {}
 
     def find(self, path: Sequence[str]) -> Log | None:
         """The table of a name in parts: ``("a", "b")`` and ``("a/b",)`` are the same; None where there is none."""
@@ -36,40 +37,42 @@ class Catalog:
         parts = [part for name in path for part in name.split("/")]
         if any(part in ("", ".", "..") or "\0" in part or part.startswith("_") for part in parts):
             return None
-        folder = self._folder(parts)
-        if folder is None:
+        place = self._place(parts)
+        if place is None:
             return None
-        if folder not in self._opened:
-            self._opened[folder] = open_log(folder)
-        return self._opened[folder]
+        if place.uri not in self._opened:
+            self._opened[place.uri] = log_at(place)
+        return self._opened[place.uri]
 
-    def _folder(self, parts: Sequence[str]) -> Path | None:
-        if [self.root.name.lower()] == [part.lower() for part in parts] and _is_table(self.root):
+    def _place(self, parts: Sequence[str]) -> Place | None:
+        if [self.root.name.lower()] == [part.lower() for part in parts] and self.root.is_table():
             return self.root
-        folder = self.root
+        place = self.root
         for part in parts:
-            exact = folder / part
-            if exact.is_dir():
-                folder = exact
+            exact = place.child(part)
+            if exact.kind() == "folder":
+                place = exact
                 continue
-            close = [Path(entry.path) for entry in _folders(folder) if entry.name.lower() == part.lower()]
+            close = [each for each in place.folders() if each.name.lower() == part.lower()]
             if len(close) > 1:
                 raise QueryError(
-                    f"'{part}' names more than one folder below '{folder}': {', '.join(sorted(p.name for p in close))}",
+                    f"'{part}' names more than one folder below '{place.uri}': "
+                    f"{', '.join(sorted(each.name for each in close))}",
                     hint="write the name in the letters of the folder",
                 )
             if not close:
                 return None
-            folder = close[0]
-        return folder if _is_table(folder) else None
+            place = close[0]
+        return place if place.is_table() else None
 
     def names(self) -> list[str]:
         """The names of all tables, nested ones as ``a/b``; sorted. Stops looking after MOST_FOLDERS folders."""
         found = [name for name, _ in self._given.values()]
-        if _is_table(self.root):
+        if self.root.is_table():
             found.append(self.root.name)
         below = islice(_walk(self.root), MOST_FOLDERS)
-        found += [path.relative_to(self.root).as_posix() for path, is_table in below if is_table]
+        start = len(self.root.uri.rstrip("/")) + 1
+        found += [place.uri[start:] for place, is_table in below if is_table]
         return sorted(set(found))
 
     def unknown(self, name: str, others: Sequence[str] = ()) -> QueryError:
@@ -79,47 +82,43 @@ class Catalog:
         named = [known_name for known_name in known if close and known_name.lower() == close[0]]
         there = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
         return QueryError(
-            f"no table '{name}' below '{self.root}': " + (f"there are {there}" if known else "there is none"),
+            f"no table '{name}' below '{self.root.uri}': " + (f"there are {there}" if known else "there is none"),
             hint=f"did you mean '{named[0]}'?" if named else None,
             table=name,
         )
 
 
-def _is_table(folder: Path) -> bool:
-    return (folder / _LOG_FOLDER).is_dir()
+def _folder_at(root: str | os.PathLike[str], storage_options: Mapping[str, str] | None) -> Place:
+    place = open_place(root, storage_options)
+    if place.kind() != "folder":
+        raise TableNotFoundError(
+            f"no folder at '{place.uri}'", hint="root is the folder that holds the tables", uri=place.uri
+        )
+    return place
 
 
-def table_folders(root: str | os.PathLike[str]) -> list[Path]:
+def table_places(root: str | os.PathLike[str], storage_options: Mapping[str, str] | None = None) -> list[Place]:
     """The tables at or below a folder, sorted; folders in a table, and hidden ones, are not looked into.
 
     Raises TableNotFoundError where there is no such folder.
     """
-    top = local_root(root)
-    if not top.is_dir():
-        raise TableNotFoundError(f"no folder at '{top}'", hint="root is the folder that holds the tables", uri=str(top))
-    return [top] if _is_table(top) else sorted(path for path, is_table in _walk(top) if is_table)
+    top = _folder_at(root, storage_options)
+    if top.is_table():
+        return [top]
+    return sorted((place for place, is_table in _walk(top) if is_table), key=lambda place: place.uri.split("/"))
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, bool]]:
+def _walk(root: Place) -> Iterator[tuple[Place, bool]]:
     """The folders below one, and whether each is a table; those in a table are left out."""
     waiting = [root]
     while waiting:
-        for entry in _folders(waiting.pop()):
-            path = Path(entry.path)
-            is_table = _is_table(path)
-            yield path, is_table
-            if not is_table and not entry.is_symlink():
-                waiting.append(path)
-
-
-def _folders(folder: Path) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            yield from [entry for entry in entries if entry.name[:1] not in (".", "_") and entry.is_dir()]
-    except (PermissionError, FileNotFoundError):
-        return
+        for place in waiting.pop().folders():
+            is_table = place.is_table()
+            yield place, is_table
+            if not is_table and not place.is_link:
+                waiting.append(place)
 
 
 def table_above(path: Path) -> Path | None:
     """The table whose folder a path lies in; None where it lies in none."""
-    return next((folder for folder in (path, *path.parents) if _is_table(folder)), None)
+    return next((folder for folder in (path, *path.parents) if (folder / LOG_FOLDER).is_dir()), None)

@@ -14,6 +14,7 @@ import subprocess
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -115,14 +116,17 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
             _check_staged(log, staging, proposal)
             landed = log.storage.put_if_absent(entry_path(number), entry)
         except BaseException as error:
+            if getattr(error, "unsure", False):  # what it names must stay: it may be there, or come to be there yet
+                raise _unknown(log, number, error) from None
             if not entry or not _is_ours(log, number, entry):
-                staging.discard()
+                _give_up(staging)
                 raise
             raise _unsure(log, number, error) from error
         # A retransmitted link may say that the name exists, though it was this very call that made it.
         if landed or _is_ours(log, number, entry):
+            version = log.committed(number, entry)
             _after(log, staging, proposal, number, moment)
-            return log.version(number)
+            return version
         staging.discard_but_reusable()
         attempt += 1
         time.sleep(random.uniform(0, min(0.5, 0.002 * 2**attempt)))
@@ -135,15 +139,18 @@ def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Ve
     try:
         landed = log.storage.put_if_absent(entry_path(0), entry)
     except BaseException as error:
+        if getattr(error, "unsure", False):
+            raise _unknown(log, 0, error) from None
         if _is_ours(log, 0, entry):
             raise _unsure(log, 0, error) from error
-        staging.discard()
+        _give_up(staging)
         raise
     if not landed and not _is_ours(log, 0, entry):
         staging.discard()
         return None
+    version = log.committed(0, entry)
     _after(log, staging, proposal, 0, moment)
-    return log.version(0)
+    return version
 
 
 def _unsure(log: Log, number: int, error: BaseException) -> BaseException:
@@ -155,6 +162,22 @@ def _unsure(log: Log, number: int, error: BaseException) -> BaseException:
         hint=f"do not run it again: tablever log {log.name}",
         version=number,
     )
+
+
+def _unknown(log: Log, number: int, error: BaseException) -> StorageError:
+    """What to raise where nobody can say whether the entry is in the log: the store gave no answer."""
+    return StorageError(
+        f"whether version {number} of '{log.name}' was committed is not known: {error}",
+        hint=f"look before running it again: tablever log {log.name}",
+        version=number,
+        unsure=True,
+    )
+
+
+def _give_up(staging: Staging) -> None:
+    """Remove what was staged, as far as that can be done now: why it was given up is what the caller must hear."""
+    with suppress(StorageError):
+        staging.discard()
 
 
 def _is_ours(log: Log, number: int, entry: bytes) -> bool:
@@ -365,6 +388,6 @@ def _checkpoint(log: Log, number: int) -> None:
             "delta.enableExpiredLogCleanup = 'false'",
             stacklevel=2,
         )
-    DeltaTable(str(log.storage.root), version=number).create_checkpoint()
+    DeltaTable(log.storage.uri, version=number, storage_options=log.storage.deltalake_options()).create_checkpoint()
     for name in (f"{LOG_FOLDER}/{number:020}.checkpoint.parquet", f"{LOG_FOLDER}/_last_checkpoint"):
         log.storage.sync(name)

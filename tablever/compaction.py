@@ -154,11 +154,11 @@ def _tagged(files: Iterable[DataFile], tag: str) -> tuple[DataFile, ...]:
 def _rows(scan: Scan) -> pl.DataFrame:
     """A scan's live rows. What a damaged file holds would be whole in the new one, and nothing would tell any more."""
     for each in scan.files:
-        path = decode_path(each.file.path, root=str(scan.storage.root))
+        path = decode_path(each.file.path, root=scan.storage.uri)
         recorded = (each.file.tags or {}).get(SHA256_TAG)
         if recorded is not None and scan.storage.sha256(path) != recorded:
             raise CorruptionError(
-                f"'{path}' of '{scan.storage.root.name}' is damaged: its bytes are not those that were committed",
+                f"'{path}' of '{scan.storage.name}' is damaged: its bytes are not those that were committed",
                 hint="restore it from a copy of the table; tablever verify names every version that it touches",
                 file=path,
                 version=scan.snapshot.version,
@@ -166,7 +166,7 @@ def _rows(scan: Scan) -> pl.DataFrame:
     rows = load(scan)
     if rows.height != scan.live_rows:
         raise CorruptionError(
-            f"version {scan.snapshot.version} of '{scan.storage.root.name}' is damaged: {scan.live_rows} rows were to "
+            f"version {scan.snapshot.version} of '{scan.storage.name}' is damaged: {scan.live_rows} rows were to "
             f"be merged, its files gave {rows.height}",
             version=scan.snapshot.version,
         )

@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from tablever.columns import canonical_schema, check_key, check_partition, with_
 from tablever.commit import Record, create
 from tablever.datafiles import Staging
 from tablever.delta.listing import LOG_FOLDER, parse_names
-from tablever.errors import AlreadyExistsError, InvalidInputError
+from tablever.errors import AlreadyExistsError, InvalidInputError, StorageError
 from tablever.fitting import check_not_null, normalise
 from tablever.frames import to_frame
 from tablever.incoming import Rows, to_table
@@ -30,7 +31,7 @@ from tablever.plan import insertion
 from tablever.protocol import protocol_of
 from tablever.retention import KEEP_HISTORY
 from tablever.schema import arrow_to_delta
-from tablever.storage import Storage, local_root
+from tablever.storage import Storage, open_storage
 
 Deletes = Literal["merge-on-read", "copy-on-write"]
 
@@ -48,9 +49,7 @@ def create_log(
     """Make the table and return its log. The public verb, ``create_table``, documents the arguments."""
     if deletes not in ("merge-on-read", "copy-on-write"):
         raise InvalidInputError(f"deletes must be 'merge-on-read' or 'copy-on-write', not {deletes!r}")
-    if storage_options:
-        raise InvalidInputError("storage_options are for object stores, which are not supported yet")
-    storage = Storage(local_root(uri))
+    storage = open_storage(uri, storage_options)
     refuse_existing_table(storage)
     if options.get("if_version") is not None:
         raise InvalidInputError("if_version has nothing to compare with: creating makes version 0")
@@ -76,10 +75,11 @@ def _commit(log: Log, metadata: Metadata, rows: pa.Table, staging: Staging, said
         proposal = insertion(staging, "create", metadata, rows)
         proposal = replace(proposal, metadata=metadata, protocol=protocol_of(metadata), parameters={})
         return create(log, proposal, staging, said)
-    except BaseException:
-        if not log.storage.exists(entry_path(0)):
-            staging.discard()
-            log.storage.remove_empty_folders(made)
+    except BaseException as error:
+        with suppress(StorageError):  # why it failed is what the caller must hear
+            if not getattr(error, "unsure", False) and not log.storage.exists(entry_path(0)):
+                staging.discard()
+                log.storage.remove_empty_folders(made)
         raise
 
 
@@ -88,15 +88,15 @@ def refuse_existing_table(storage: Storage) -> None:
     there = parse_names(storage.list(LOG_FOLDER))
     if there.entries or there.checkpoints:
         raise _exists(storage)
-    if storage.root.exists() and not storage.root.is_dir():
-        raise AlreadyExistsError(f"cannot create a table at '{storage.root}': that is a file", hint="name a folder")
+    if storage.place.kind() == "file":
+        raise AlreadyExistsError(f"cannot create a table at '{storage.uri}': that is a file", hint="name a folder")
 
 
 def _exists(storage: Storage) -> AlreadyExistsError:
     return AlreadyExistsError(
-        f"there is a table at '{storage.root}' already",
+        f"there is a table at '{storage.uri}' already",
         hint="append to it, overwrite it, or choose another folder",
-        uri=str(storage.root),
+        uri=storage.uri,
     )
 
 

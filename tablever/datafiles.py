@@ -25,7 +25,7 @@ from tablever.file_digests import DIGEST_TAG, digest_in_file
 from tablever.layout import fingerprint, nullable
 from tablever.model import ChangeFile, DataFile, Metadata
 from tablever.scan import SCHEMA_TAG
-from tablever.storage import BUFFER_BYTES, DurableFile, Storage
+from tablever.storage import BUFFER_BYTES, NewObject, Storage
 
 SHA256_TAG = "tablever.sha256"
 CHANGE_TYPE = "_change_type"
@@ -47,7 +47,7 @@ class Staging:
     paths: list[str] = field(default_factory=list)
     written: dict[Hashable, tuple[DataFile, ...]] = field(default_factory=dict)
 
-    def create(self, path: str) -> DurableFile:
+    def create(self, path: str) -> NewObject:
         """Open a new object of this commit."""
         self.paths.append(path)
         return self.storage.create(path)
@@ -189,7 +189,7 @@ def _by_partition(metadata: Metadata, rows: pa.Table) -> Iterator[tuple[Mapping[
 
 def _write_files(
     staging: Staging, paths: Iterator[str], rows: pa.Table, file_bytes: int = FILE_BYTES
-) -> Iterator[tuple[str, DurableFile, pa.Table]]:
+) -> Iterator[tuple[str, NewObject, pa.Table]]:
     """Write rows to as many files as they need; yields each file's path in the log, the closed file, its rows."""
     rows = pa.Table.from_arrays(rows.columns, schema=nullable(rows.schema))
     dictionaries, measured = _repetitive(rows), _measured(rows)
@@ -218,7 +218,7 @@ def _write_files(
         start = end
 
 
-def _buffered(file: DurableFile) -> pa.NativeFile:
+def _buffered(file: NewObject) -> pa.NativeFile:
     """The file for Arrow to write to; Parquet writes a small one in some fifty pieces, and Python sees one."""
     return pa.BufferedOutputStream(pa.PythonFile(file, "w"), BUFFER_BYTES)
 

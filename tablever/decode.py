@@ -18,34 +18,37 @@ from tablever.errors import CorruptionError
 from tablever.layout import mapping_mode, nullable, physical_name, table_schema
 from tablever.model import Metadata
 from tablever.schema import DeltaField, fields
+from tablever.storage import Storage
 
 FIELD_ID = b"PARQUET:field_id"
 
 
 def decode_file(
-    location: str, metadata: Metadata, partition_values: Mapping[str, str | None], columns: Sequence[str]
+    storage: Storage, path: str, metadata: Metadata, partition_values: Mapping[str, str | None], columns: Sequence[str]
 ) -> pa.Table:
     """Every row of a Parquet file, in the named columns of the table and their types; absent columns are null.
 
     Raises:
         CorruptionError: the file cannot be decoded, or a value does not fit the table's type.
     """
-    with _errors_of(location):
-        file = pq.ParquetFile(location, coerce_int96_timestamp_unit="us")
+    with _errors_of(storage.location(path)):
+        file = pq.ParquetFile(storage.arrow_source(path), coerce_int96_timestamp_unit="us")
         sources = _sources(file, metadata, columns)
         return _fitted(file.read(columns=_stored(file, sources)), sources, metadata, partition_values, columns)
 
 
 def decode_pieces(
-    location: str, metadata: Metadata, partition_values: Mapping[str, str | None], columns: Sequence[str]
+    storage: Storage, path: str, metadata: Metadata, partition_values: Mapping[str, str | None], columns: Sequence[str]
 ) -> Iterator[pa.Table]:
     """The rows of ``decode_file`` a row group at a time, with the checksum of every page that has one compared.
 
     Raises:
         CorruptionError: as ``decode_file``, or a page's checksum differs.
     """
-    with _errors_of(location):
-        file = pq.ParquetFile(location, coerce_int96_timestamp_unit="us", page_checksum_verification=True)
+    with _errors_of(storage.location(path)):
+        file = pq.ParquetFile(
+            storage.arrow_source(path), coerce_int96_timestamp_unit="us", page_checksum_verification=True
+        )
         sources = _sources(file, metadata, columns)
         for group in range(file.num_row_groups):
             data = file.read_row_group(group, columns=_stored(file, sources))

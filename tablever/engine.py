@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -212,6 +211,13 @@ def _run_sql(
     return f"SELECT * FROM {name}"
 
 
+def reach(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
+    """Let DuckDB read where the scan's files lie."""
+    filesystem = scan.storage.duckdb_filesystem()
+    if filesystem is not None and not connection.filesystem_is_registered(filesystem.protocol):
+        connection.register_filesystem(filesystem)
+
+
 def _parquet_sql(
     connection: duckdb.DuckDBPyConnection, scan: Scan, run: Run, columns: Sequence[str], *, positions: bool
 ) -> str:
@@ -232,7 +238,8 @@ def _parquet_sql(
         chosen.append(f"{value} AS {identifier(name)}")
     if positions:
         chosen += [f"CAST(file_index AS BIGINT) + {run.first} AS {FILE}", f"file_row_number AS {POSITION}"]
-    paths = ", ".join(literal(file.location) for file in run.files)
+    reach(connection, scan)
+    paths = ", ".join(literal(file.duckdb_location) for file in run.files)
     source = f"read_parquet([{paths}], schema = MAP {{{fields}}}, hive_partitioning = false)"
     where = f" WHERE {_is_live(connection, run)}" if run.deleted else ""
     return f"SELECT {', '.join(chosen) or '1 AS __tv_nothing'} FROM {source}{where}"
@@ -460,13 +467,14 @@ def scan_errors(*scans: Scan) -> Iterator[None]:
             raise
         for scan in scans:
             for file in scan.files:
-                if not Path(file.location).exists():
-                    name = scan.storage.root.name
+                if not file.exists():
+                    name = scan.storage.name
                     raise missing_file(name, scan.snapshot.version, file.file) from error
-                if file.location in str(reason):
-                    raise CorruptionError(f"{expressions.first_line(str(error))}", file=file.location) from error
+                if file.duckdb_location in str(reason):
+                    message = expressions.first_line(str(error)).replace(file.duckdb_location, file.location)
+                    raise CorruptionError(message, file=file.location) from error
         if error is reason:  # a stream's errors come through Arrow, without a kind
-            tables = ", ".join(f"version {s.snapshot.version} of '{s.storage.root.name}'" for s in scans)
+            tables = ", ".join(f"version {s.snapshot.version} of '{s.storage.name}'" for s in scans)
             raise CorruptionError(
                 f"{tables} cannot be read: a data file is damaged: {expressions.first_line(str(error))}"
             ) from error

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -147,7 +146,7 @@ def _batches_of_run(
             yield live.select(columns)
     if read != rows:
         raise CorruptionError(
-            f"version {scan.snapshot.version} of '{scan.storage.root.name}' is damaged: its files hold {read} rows, "
+            f"version {scan.snapshot.version} of '{scan.storage.name}' is damaged: its files hold {read} rows, "
             f"the log says {rows}",
             version=scan.snapshot.version,
         )
@@ -161,22 +160,23 @@ def _collect(frame: pl.LazyFrame, scan: Scan) -> pl.DataFrame:
 @contextmanager
 def _errors_of(scan: Scan) -> Iterator[None]:
     """Polars' complaints about a scan's files, as errors of ours that name the table, the version and the file."""
-    name, version = scan.storage.root.name, scan.snapshot.version
+    name, version, storage = scan.storage.name, scan.snapshot.version, scan.storage
     try:
         yield
     except (pl.exceptions.ComputeError, pl.exceptions.ShapeError, pl.exceptions.SchemaError) as error:
         raise CorruptionError(
-            f"version {version} of '{name}' is damaged: a data file is not what was committed: {error}",
+            f"version {version} of '{name}' is damaged: a data file is not what was committed: {storage.words(error)}",
             hint=f"restore the files from a copy; earlier versions may still read: tablever log {name}",
             version=version,
-        ) from error
+        ) from storage.cause(error)
     except pl.exceptions.PanicException as error:
         raise CorruptionError(f"version {version} of '{name}' is damaged: {error}", version=version) from error
     except OSError as error:
         for file in scan.files:
-            if not Path(file.location).exists():
-                raise missing_file(name, version, file.file) from error
-        raise StorageError(f"version {version} of '{name}' cannot be read: {error}", version=version) from error
+            if not file.exists():
+                raise missing_file(name, version, file.file) from storage.cause(error)
+        message = f"version {version} of '{name}' cannot be read: {storage.words(error)}"
+        raise StorageError(message, version=version) from storage.cause(error)
 
 
 def _runs(scan: Scan) -> Iterator[tuple[int, list[ScanFile]]]:
@@ -212,6 +212,7 @@ def _stored(scan: Scan, files: list[ScanFile], columns: list[str]) -> pl.LazyFra
         extra_columns="ignore",
         hive_partitioning=False,
         glob=False,
+        **files[0].storage.polars_options(),
         use_statistics=not (
             any(file.hides_nan for file in files) and any(holds_floats(scan.schema.field(n).type) for n in columns)
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -58,7 +58,7 @@ def read_ledger(log: Log) -> Ledger:
     first, head = log.first_readable(), log.head_number()
     known = {version.number: version.timestamp for version in log.versions() if first <= version.number <= head}
     times = tuple(known.get(number) or log.version(number).timestamp for number in range(first, head + 1))
-    tally = _Tally(str(log.storage.root))
+    tally = _Tally(log.storage.uri)
     begun: list[Action] = [Add(file) for file in log.snapshot(first).files]
     # A checkpoint says which files live, not which change rows the commit of its version wrote.
     tally.note(first, [*begun, *(log.entry(first).actions if first in known else ())])
@@ -67,12 +67,12 @@ def read_ledger(log: Log) -> Ledger:
     return Ledger(first, times, tally.finished(head))
 
 
-def as_stored(ledger: Ledger, stored: Iterable[Stored], node_of: Callable[[str], tuple[int, ...] | None]) -> Ledger:
+def as_stored(ledger: Ledger, stored: Iterable[Stored], node_of: Callable[[str], Hashable]) -> Ledger:
     """The same, each object under the name that the folder's listing has.
 
     A log may spell a path otherwise (``./part-1.parquet``), or reach the object through a link inside the folder.
     """
-    names: dict[tuple[int, ...], list[str]] = {}
+    names: dict[Hashable, list[str]] = {}
     listed = set()
     for each in stored:
         names.setdefault(each.node, []).append(each.path)

@@ -34,7 +34,7 @@ from tablever.logfiles import LogFiles, no_table
 from tablever.model import EMPTY, ChangeFile, DataFile, Digest, Signature, Snapshot, Tag, Vacuumed, Version, Witness
 from tablever.refs import AsOf, HashPrefix, Number, Ref, Relative, TagName, parse_ref
 from tablever.spans import holds
-from tablever.storage import Storage, local_root
+from tablever.storage import Place, Storage, open_storage
 from tablever.texts import plural
 
 __all__ = ["Entry", "HasLog", "Log", "TableLike", "entry_path", "open_log"]
@@ -96,8 +96,8 @@ class Log:
 
     def __init__(self, storage: Storage, *, uri: str | None = None) -> None:
         self.storage = storage
-        self.uri = uri if uri is not None else str(storage.root)
-        self.name = storage.root.name or str(storage.root)
+        self.uri = uri if uri is not None else storage.uri
+        self.name = storage.name
         self._lock = threading.Lock()
         self._forget()
 
@@ -122,7 +122,7 @@ class Log:
             self._forget()
             number = self._files.head_number()
         if number is None:
-            raise no_table(self.uri, self.storage.root)
+            raise no_table(self.uri, self.storage.place)
         return number
 
     def head(self) -> Snapshot:
@@ -185,6 +185,11 @@ class Log:
             found = self._versions[number] = self._describe(number)
         return found
 
+    def committed(self, number: int, data: bytes) -> Version:
+        """What ``version`` says of an entry that was put just now, from its bytes."""
+        self._versions[number] = self._describe_entry(number, data)
+        return self._versions[number]
+
     def signature(self, number: int) -> Signature:
         """When a version was made, by whom and why: what ``version`` says, and of its entry no more is read than that.
 
@@ -213,8 +218,9 @@ class Log:
             missing = self._files.listing.missing(entries[0] - 1, entries[-1]) if entries else None
             if missing is not None:
                 raise self._files.missing(missing)
-            for number in entries[bisect_right(entries, self._history.newest) :]:
-                self._extend(number)
+            unread = entries[bisect_right(entries, self._history.newest) :]
+            for number, data in zip(unread, self._files.entries(unread), strict=True):
+                self._extend(number, data)
             return [self._history.versions[number] for number in entries]
 
     def first_readable(self) -> int:
@@ -468,6 +474,9 @@ class Log:
             data = self._files.entry(number)
         except VersionVacuumedError:
             return self._describe_checkpoint(number)
+        return self._describe_entry(number, data)
+
+    def _describe_entry(self, number: int, data: bytes) -> Version:
         before = 0 if number == 0 else None
         version, _ = self._parse(number, data, before, lambda file: self._rows(number - 1, file))
         if version.rows is not None:
@@ -483,11 +492,11 @@ class Log:
         version = commits.to_version(number, {}, counts, before=None, commit_hash="", timestamp=snapshot.timestamp)
         return replace(version, rows=snapshot.rows, timestamp_from_file=True)
 
-    def _extend(self, number: int) -> None:
+    def _extend(self, number: int, data: bytes) -> None:
         history = self._history
         before = 0 if number == 0 else history.rows
         rows_of: commits.RowsOf = lambda file: history.files.get(replay.identity(file))  # noqa: E731
-        history.note(*self._parse(number, self._files.entry(number), before, rows_of))
+        history.note(*self._parse(number, data, before, rows_of))
 
     def _parse(
         self, number: int, data: bytes, before: int | None, rows_of: commits.RowsOf
@@ -519,12 +528,12 @@ class Log:
         return None if found is None else found.rows
 
     def _check_number(self, number: int) -> None:
-        if not 0 <= number <= self.head_number():
+        if not 0 <= number <= self._files.seen() and not 0 <= number <= self.head_number():
             raise self._not_found(str(number))
 
     def _not_found(self, what: str) -> VersionNotFoundError:
         newest = self.head_number()
-        oldest = min(self._files.listing.first_readable or 0, newest)
+        oldest = min(self._files.covering(0).first_readable or 0, newest)
         has = f"version {newest} only" if oldest == newest else f"versions {oldest} to {newest}"
         return VersionNotFoundError(
             f"version {what} not found in '{self.name}': the log has {has}",
@@ -551,10 +560,10 @@ class HasLog(Protocol):
 TableLike = str | os.PathLike[str] | Log | HasLog
 
 
-def open_log(target: TableLike) -> Log:
-    """The log of a table that is given as a path, a ``file://`` URI, a Table, or a Log.
+def open_log(target: TableLike, storage_options: Mapping[str, str] | None = None) -> Log:
+    """The log of a table that is given as a path, a URI, a Table, or a Log; options are for paths and URIs.
 
-    Raises TableNotFoundError, with what is there instead as the hint; UnsupportedFeatureError for object stores.
+    Raises TableNotFoundError, with what is there instead as the hint; UnsupportedFeatureError for unknown schemes.
     """
     if isinstance(target, Log):
         return target
@@ -563,7 +572,14 @@ def open_log(target: TableLike) -> Log:
         if isinstance(held, Log):
             return held
         raise InvalidInputError(f"a {type(target).__name__} is no table", hint="give a Table, a path or a URI")
-    log = Log(Storage(local_root(target)), uri=os.fspath(target))
+    log = Log(open_storage(target, storage_options), uri=os.fspath(target))
+    log.head_number()
+    return log
+
+
+def log_at(place: Place) -> Log:
+    """The log of the table at a place. Raises TableNotFoundError."""
+    log = Log(place.storage(), uri=place.uri)
     log.head_number()
     return log
 

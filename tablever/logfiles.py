@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,11 @@ from tablever.delta.listing import (
     entry_path,
     parse_names,
 )
-from tablever.errors import CorruptionError, TableNotFoundError, VersionVacuumedError
-from tablever.storage import Storage
+from tablever.errors import CorruptionError, StorageError, TableNotFoundError, VersionVacuumedError
+from tablever.storage import Place, Storage
 
+POINTER = f"{LOG_FOLDER}/_last_checkpoint"
+POINTER_BYTES = 65_536  # of others: it may hold the schema of the checkpoint
 FIRST_LINE = 8192  # an entry's commitInfo, the filter of its keys included
 # what one checkpoint costs to read, in log entries
 CHECKPOINT_COST = 32
@@ -36,11 +41,13 @@ class Anchor:
     """The newest version that was seen, and what tells its entry from another of that name."""
 
     number: int
-    fingerprint: tuple[int, ...] | None
+    fingerprint: Hashable
 
 
 class LogFiles:
     """One table's log folder. It remembers the last listing, and the times that entries record.
+
+    A listing may begin at a checkpoint: who asks for what came before gets a whole one.
 
     ``table`` is the table's name, for messages. Versions that cannot be read raise CorruptionError (an entry is
     damaged, or missing between others) or VersionVacuumedError (it was removed with all before it).
@@ -50,44 +57,67 @@ class LogFiles:
         self.storage = storage
         self.table = table
         self.listing = Listing()
+        self._since = 0
+        self._looked = 0.0
         self._anchor: Anchor | None = None
         self._digest: tuple[int, bytes] | None = None
         self._recorded: dict[int, commits.Recorded] = {}
 
     def relist(self) -> Listing:
         """What the folder holds now."""
-        self.listing = parse_names(self.storage.list(LOG_FOLDER))
+        self.listing, self._since = parse_names(self.storage.list(LOG_FOLDER)), 0
         return self.listing
+
+    def covering(self, number: int) -> Listing:
+        """A listing in which a version and what came after it would be found."""
+        return self.listing if self._since <= number else self.relist()
+
+    def seen(self) -> int:
+        """The newest version that may be relied on without another look; -1 where one must look."""
+        if self._anchor is None or not self.storage.look_seconds:
+            return -1
+        return self._anchor.number if time.monotonic() - self._looked < self.storage.look_seconds else -1
 
     def head_number(self) -> int | None:
         """The newest version on the disk now; None for an empty log, or where the log is another than before."""
-        anchor = self._anchor
+        self._looked, anchor = time.monotonic(), self._anchor
         if anchor is None:
             return self._find_head()
-        if not self._unchanged(anchor):
+        there = self.storage.successive(map(entry_path, count(anchor.number)))
+        if not there or not self._unchanged(anchor, there[0]):
             return None
-        number = anchor.number
-        while (found := self.storage.fingerprint(entry_path(number + 1))) is not None:
-            number += 1
-            self._anchor = Anchor(number, found)
-        return number
+        self._anchor = Anchor(anchor.number + len(there) - 1, there[-1])
+        return self._anchor.number
 
     def _find_head(self) -> int | None:
-        number = self.relist().head
+        number = self._list_from_checkpoint().head
         if number is not None:
             self._anchor = Anchor(number, self.storage.fingerprint(entry_path(number)))
         return number
 
-    def _unchanged(self, anchor: Anchor) -> bool:
-        path = entry_path(anchor.number)
-        found = self.storage.fingerprint(path)
-        if found is None or found == anchor.fingerprint:
-            return found is not None
+    def _list_from_checkpoint(self) -> Listing:
+        """What the folder holds from the checkpoint on that the pointer names; all of it where that is not there."""
+        since = self._pointed()
+        if since is not None:
+            listing = parse_names(self.storage.list(LOG_FOLDER, f"{since:020d}."))
+            if any(files.number == since for files in listing.checkpoints):
+                self.listing, self._since = listing, since
+                return listing
+        return self.relist()
+
+    def _pointed(self) -> int | None:
+        try:
+            value = json.loads(self.storage.get_range(POINTER, 0, POINTER_BYTES))["version"]
+        except (FileNotFoundError, StorageError, ValueError, KeyError, TypeError, RecursionError):
+            return None  # it is a hint: what it is worth, the listing tells
+        return value if type(value) is int and 0 <= value < 10**20 else None
+
+    def _unchanged(self, anchor: Anchor, found: Hashable) -> bool:
+        if found == anchor.fingerprint:
+            return True
         # a committer sets its entry's time just after making it: the same bytes are the same entry
-        if self._digest != (anchor.number, hashlib.sha256(self.storage.get(path)).digest()):
-            return False
-        self._anchor = Anchor(anchor.number, found)
-        return True
+        data = self.storage.get(entry_path(anchor.number))
+        return self._digest == (anchor.number, hashlib.sha256(data).digest())
 
     # -- entries
 
@@ -99,6 +129,16 @@ class LogFiles:
             self.relist()
             raise self._gone(number) from error
 
+    def entries(self, numbers: Sequence[int]) -> Iterator[bytes]:
+        """The bytes of versions' log entries, in that order."""
+        found = self.storage.get_many(map(entry_path, numbers))
+        for number in numbers:
+            try:
+                yield next(found)
+            except FileNotFoundError as error:
+                self.relist()
+                raise self._gone(number) from error
+
     def start(self, number: int) -> bytes:
         """The first FIRST_LINE bytes of a version's log entry."""
         try:
@@ -107,9 +147,8 @@ class LogFiles:
             self.relist()
             raise self._gone(number) from error
 
-    def values(self, number: int) -> list[dict[str, Any]]:
-        """The JSON objects of a version's log entry. Raises FileNotFoundError where it is gone."""
-        data = self.storage.get(entry_path(number))
+    def _values(self, number: int, data: bytes) -> list[dict[str, Any]]:
+        """The JSON objects of a version's log entry."""
         values = decode_entry(data, name=entry_name(number))
         self.note_time(number, commits.find_info(values))
         if self._anchor is not None and self._anchor.number == number:
@@ -138,7 +177,7 @@ class LogFiles:
 
     def modified(self, number: int) -> int:
         """Milliseconds since 1970 at which a version's entry, or what is left of it, was last changed."""
-        left = [name for files in self.listing.checkpoints if files.number == number for name in files.names]
+        left = [name for files in self.covering(number).checkpoints if files.number == number for name in files.names]
         for name in (entry_name(number), *left):
             try:
                 return int(self.storage.modified(f"{LOG_FOLDER}/{name}") * 1000)
@@ -162,14 +201,15 @@ class LogFiles:
 
     def _replay(self, number: int, known: Mapping[int, replay.State]) -> replay.State:
         base, state = self._base(number, known)
-        for each in range(base + 1, number + 1):
-            state = replay.apply(state, build_actions(self.values(each), name=entry_name(each)))
+        numbers = range(base + 1, number + 1)
+        for each, data in zip(numbers, self.storage.get_many(map(entry_path, numbers)), strict=True):
+            state = replay.apply(state, build_actions(self._values(each, data), name=entry_name(each)))
         return state
 
     def _base(self, number: int, known: Mapping[int, replay.State]) -> tuple[int, replay.State]:
         newest = max((each for each in known if each <= number), default=-1)
         near = newest >= 0 and number - newest <= CHECKPOINT_COST
-        for files in self.listing.checkpoints_before(number):
+        for files in self._checkpoints_before(number):
             if near or files.number <= newest:
                 break
             try:
@@ -177,6 +217,13 @@ class LogFiles:
             except CorruptionError as error:
                 logger.warning("'%s': %s; reading what is older", self.table, error)
         return newest, known[newest] if newest >= 0 else replay.State()
+
+    def _checkpoints_before(self, number: int) -> Iterator[CheckpointFiles]:
+        """Newest first; the folder is listed whole only for one who wants them all."""
+        yield from self.covering(number).checkpoints_before(number)
+        if self._since:
+            since = self._since
+            yield from self.relist().checkpoints_before(since - 1)
 
     def _checkpoint(self, files: CheckpointFiles) -> replay.State:
         parts = [checkpoint.parse_part(self.storage.get(f"{LOG_FOLDER}/{name}"), name=name) for name in files.names]
@@ -233,34 +280,37 @@ class LogFiles:
         )
 
 
-def no_table(uri: str, root: Path) -> TableNotFoundError:
+def no_table(uri: str, place: Place) -> TableNotFoundError:
     """The error for a place without a Delta table; its hint says which table may have been meant."""
-    if root.is_dir():
-        what = "has no log entries" if (root / LOG_FOLDER).is_dir() else f"is a folder without {LOG_FOLDER}"
+    kind = place.kind()
+    if kind == "folder":
+        what = "has no log entries" if place.is_table() else f"is a folder without {LOG_FOLDER}"
     else:
-        what = "is a file" if root.exists() else "does not exist"
-    meant = _meant(root)
+        what = "does not exist" if kind is None else "is a file"
+    meant = _meant(place)
     hint = f"did you mean {' or '.join(meant)}?" if meant else f"make one: tablever create {uri} FILE"
     return TableNotFoundError(f"no table at '{uri}': it {what}", hint=hint, uri=uri)
 
 
-def _meant(root: Path) -> list[str]:
+def _meant(place: Place) -> list[str]:
     """Tables near a place: the one around it, those in it, those beside it with a like name; three at most."""
-    for parent in root.parents:
-        if _is_table(parent):
-            return [f"'{parent}'"]
-    inside = _tables(root)
+    for parent in place.parents():
+        if _has_log(parent):
+            return [f"'{parent.uri}'"]
+    inside = _tables(place)
     if inside:
-        return [f"'{root / name}'" for name in inside[:3]]
-    return [f"'{root.parent / name}'" for name in difflib.get_close_matches(root.name, _tables(root.parent))]
+        return [f"'{place.child(name).uri}'" for name in inside[:3]]
+    around = next(place.parents(), None)
+    beside = [] if around is None else difflib.get_close_matches(place.name, _tables(around))
+    return [f"'{around.child(name).uri}'" for name in beside if around is not None]
 
 
-def _is_table(folder: Path) -> bool:
-    return next((folder / LOG_FOLDER).glob("0*.*"), None) is not None
+def _has_log(place: Place) -> bool:
+    return any(name.startswith("0") for name in place.storage().list(LOG_FOLDER))
 
 
-def _tables(folder: Path) -> list[str]:
+def _tables(place: Place) -> list[str]:
     try:
-        return sorted(entry.name for entry in folder.iterdir() if _is_table(entry))
-    except OSError:
+        return sorted(each.name for each in place.folders() if _has_log(each))
+    except StorageError:
         return []

@@ -10,11 +10,11 @@ from numbers import Integral, Real
 from typing import Any
 
 from tablever import witness_files, witnesses
-from tablever.catalog import table_folders
+from tablever.catalog import table_places
 from tablever.commit import default_author
 from tablever.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from tablever.json_values import to_json
-from tablever.log import Log, TableLike, open_log
+from tablever.log import Log, TableLike, log_at, open_log
 from tablever.model import Run
 from tablever.options import check_text
 from tablever.refs import Ref
@@ -94,7 +94,9 @@ def runs_of(table: TableLike, ref: Ref | None = None) -> list[Run]:
     return runs
 
 
-def versions_of(root: str | os.PathLike[str], run_id: str) -> list[Run]:
+def versions_of(
+    root: str | os.PathLike[str], run_id: str, *, storage_options: Mapping[str, str] | None = None
+) -> list[Run]:
     """What a run used: its links in every table below a folder, by table and version (``.table``, ``.version``).
 
     Folders whose names begin with ``.`` or ``_`` and folders in a table are not looked into.
@@ -113,8 +115,8 @@ def versions_of(root: str | os.PathLike[str], run_id: str) -> list[Run]:
     check_text("run_id", run_id)
     found: list[Run] = []
     name = witness_files.file_name(run_id)
-    for folder in table_folders(root):
-        log = open_log(folder)
+    for place in table_places(root, storage_options):
+        log = log_at(place)
         paths = witness_files.standing(log.storage, witness_files.RUNS)
         runs = [_read(log, path) for path in paths if path.split(".")[2:3] == [name]]
         witnesses.confirm_all(log, runs)

@@ -132,7 +132,9 @@ class Session:
     def register(self, name: str, rows: Any) -> None:
         """Make a pyarrow table, or a Polars or pandas frame, a relation of the session."""
         if self._catalog.find((name,)) is not None:
-            raise QueryError(f"'{name}' is a versioned table below '{self._catalog.root}'", hint="choose another name")
+            raise QueryError(
+                f"'{name}' is a versioned table below '{self._catalog.root.uri}'", hint="choose another name"
+            )
         self._own = None
         self._connection.register(name, rows)
 

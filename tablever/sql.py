@@ -14,7 +14,13 @@ from tablever.session import Session, only_reads
 __all__ = ["Session", "connect", "query"]
 
 
-def query(sql: str, *, root: str | os.PathLike[str] = ".", tables: Mapping[str, TableLike] | None = None) -> pa.Table:
+def query(
+    sql: str,
+    *,
+    root: str | os.PathLike[str] = ".",
+    tables: Mapping[str, TableLike] | None = None,
+    storage_options: Mapping[str, str] | None = None,
+) -> pa.Table:
     """Run SQL over versioned tables.
 
     Args:
@@ -23,8 +29,9 @@ def query(sql: str, *, root: str | os.PathLike[str] = ".", tables: Mapping[str, 
             ``table_versions('t')`` is the log, ``table_changes('t', a, b)`` the change rows of commits a to b,
             ``table_diff('t', a, b)`` what differs between two versions, ``table_cells('t', a, b)`` cell by cell,
             ``table_history('t')`` every lifetime of every row.
-        root: the folder that holds the tables.
+        root: the folder, or the URI of the prefix in an object store, that holds the tables.
         tables: tables by the names that the SQL gives them.
+        storage_options: how to reach ``root`` where it is in an object store.
 
     Returns:
         What the last statement gives; no columns where it gives nothing.
@@ -41,11 +48,16 @@ def query(sql: str, *, root: str | os.PathLike[str] = ".", tables: Mapping[str, 
         >>> query("SELECT count(*) AS n FROM reviews AT (VERSION => 0)", root=folder).to_pylist()
         [{'n': 2}]
     """
-    with Session(Catalog(root, tables), shared=only_reads(sql)) as session:
+    with Session(Catalog(root, tables, storage_options), shared=only_reads(sql)) as session:
         return session.sql(sql).to_arrow_table()
 
 
-def connect(root: str | os.PathLike[str] = ".", tables: Mapping[str, TableLike] | None = None) -> Session:
+def connect(
+    root: str | os.PathLike[str] = ".",
+    tables: Mapping[str, TableLike] | None = None,
+    *,
+    storage_options: Mapping[str, str] | None = None,
+) -> Session:
     """A DuckDB session in which every table below ``root`` is a relation. Arguments and errors are those of ``query``.
 
     Views and tables that statements make live as long as the session. A view over a table follows the table's head;
@@ -57,4 +69,4 @@ def connect(root: str | os.PathLike[str] = ".", tables: Mapping[str, TableLike] 
         ...     session.sql("FROM reviews SELECT max(stars)").fetchall()
         [(5,)]
     """
-    return Session(Catalog(root, tables))
+    return Session(Catalog(root, tables, storage_options))

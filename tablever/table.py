@@ -351,12 +351,13 @@ def create_table(
     """Create a table; the rows land in version 0.
 
     Args:
-        uri: a folder, or ``file://`` URI, that holds no table yet.
+        uri: a folder, or a URI (``file://``, ``s3://``, ``gs://``, ``az://``), that holds no table yet.
         rows_or_schema: the first rows, or an Arrow schema for a table without rows.
         key: columns that identify a row: unique, never null.
         partition_by: columns by whose values files are kept apart.
         deletes: ``merge-on-read`` marks deleted rows beside the files; ``copy-on-write`` rewrites the files, for
             readers that do not understand deletion vectors.
+        storage_options: how to reach an object store, beside what the environment says.
 
     Raises:
         AlreadyExistsError: a table is there.
@@ -383,6 +384,10 @@ def create_table(
 def open_table(uri: str | os.PathLike[str], *, storage_options: Mapping[str, str] | None = None) -> Table:
     """Open a Delta table, ours or not, as it is.
 
+    Args:
+        uri: its folder or URI.
+        storage_options: how to reach an object store, beside what the environment says.
+
     Raises:
         TableNotFoundError: no Delta table there.
         UnsupportedFeatureError, CorruptionError: there is one that cannot be read right.
@@ -392,10 +397,6 @@ def open_table(uri: str | os.PathLike[str], *, storage_options: Mapping[str, str
         >>> open_table(folder / "reviews").schema.names
         ['id', 'stars']
     """
-    if storage_options:
-        from tablever.errors import InvalidInputError
-
-        raise InvalidInputError("storage_options are for object stores, which are not supported yet")
-    log = open_log(uri)
+    log = open_log(uri, storage_options)
     log.head()
     return Table(log)

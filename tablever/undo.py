@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Unpack
 
 from tablever.batches import text_content
 from tablever.commit import commit
 from tablever.datafiles import Staging
+from tablever.delta.actions import decode_path
 from tablever.delta.replay import identity
 from tablever.difference import Difference, files_differ, net_difference, shared_key, snapshots_differ
 from tablever.log import Log, TableLike, open_log
@@ -18,7 +18,6 @@ from tablever.plan import Proposal, whole_files
 from tablever.protocol import protocol_for
 from tablever.refs import Ref
 from tablever.replay_changes import plan_changes
-from tablever.scan import locate
 
 VERSIONED_SETTINGS = ("tablever.key", "delta.constraints.")
 
@@ -59,8 +58,9 @@ def restore(table: TableLike, ref: Ref, **options: Unpack[CommitOptions]) -> Ver
         if not counted and metadata.partition_columns == head.metadata.partition_columns:
             proposal = Proposal("restore", metadata=metadata)  # the rows are there: only the rules come back
         else:
-            for file in added:
-                if not Path(locate(log.storage, file.path)).exists():
+            paths = [decode_path(file.path, root=log.storage.uri) for file in added]
+            for file, size in zip(added, log.storage.sizes(paths), strict=True):
+                if size is None:
                     raise log.lost(number, file.path)
             proposal = whole_files(
                 staging,

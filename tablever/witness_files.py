@@ -200,7 +200,7 @@ def read_run(storage: Storage, path: str, appended: Sequence[str] = ()) -> Run:
         metrics |= read(storage, more).get("metrics", {})
     with _well_formed(path):
         return Run(
-            table=str(storage.root),
+            table=storage.uri,
             run_id=values["runId"],
             role=values["role"],
             name=values.get("name"),

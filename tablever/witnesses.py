@@ -10,17 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from tablever import witness_files
 from tablever.delta import vectors
+from tablever.delta.actions import decode_path
 from tablever.errors import VersionVacuumedError
 from tablever.json_values import instant_text
 from tablever.log import Log
 from tablever.model import Witness
 from tablever.refs import Number, Ref, parse_ref
-from tablever.scan import locate
 
 
 def witnessed(log: Log) -> Mapping[int, tuple[Witness, ...]]:
@@ -106,14 +105,14 @@ def _check_there(log: Log, number: int) -> None:
     """Raises VersionVacuumedError where a vacuum of ours has recorded the version, or another tool took some of it."""
     log.check_kept(number)
     log.entry_data(number)
-    storage = log.storage
+    storage, paths = log.storage, list[str]()
     for file in log.snapshot(number).files:
-        places = [Path(locate(storage, file.path))]
+        paths.append(decode_path(file.path, root=storage.uri))
         if file.vector is not None and file.vector.storage_type != "i":
-            places.append(storage.path(vectors.vector_path(file.vector, root=storage.root.as_posix())))
-        for place in places:
-            if not place.exists():
-                raise log.lost(number, place.relative_to(storage.root).as_posix())
+            paths.append(vectors.vector_path(file.vector, root=storage.uri))
+    for path, size in zip(paths, storage.sizes(paths), strict=True):
+        if size is None:
+            raise log.lost(number, path)
 
 
 def take_away(log: Log, path: str, author: str, reason: str | None) -> bool:

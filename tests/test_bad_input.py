@@ -738,7 +738,7 @@ def test_a_failed_creation_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.
     def full(*_: object) -> bool:
         raise errors.StorageError("no space left")
 
-    monkeypatch.setattr("tablever.storage.Storage.put_if_absent", full)
+    monkeypatch.setattr("tablever.storage.LocalStorage.put_if_absent", full)
     with pytest.raises(errors.StorageError):
         tv.create_table(tmp_path / "a" / "b" / "c", [{"id": 1}])
     assert list(tmp_path.iterdir()) == []

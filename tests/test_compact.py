@@ -23,7 +23,7 @@ from tablever.delta.replay import row_order
 from tablever.log import open_log
 from tablever.model import DataFile, DeletionVector
 from tablever.packing import Packing, Run, choose_runs, partition_of, place_of
-from tablever.storage import Storage
+from tablever.storage import LocalStorage
 from tests import reading
 from tests.model import Column
 from tests.strategies import Shape, arrow_table, shapes
@@ -377,9 +377,9 @@ def test_merged_files_are_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """However many races are lost to appends and deletes, every run is written once: it ends beside steady writers."""
     path = many(tmp_path / "t")
     tried: list[int] = []
-    put = Storage.put_if_absent
+    put = LocalStorage.put_if_absent
 
-    def late(self: Storage, relative: str, data: bytes) -> bool:
+    def late(self: LocalStorage, relative: str, data: bytes) -> bool:
         n = len(tried)
         if b'"OPTIMIZE"' in data and n < 5:
             tried.append(len(list(path.glob("*.parquet"))))
@@ -387,7 +387,7 @@ def test_merged_files_are_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
             tv.delete(path, where=f"id = {3 * n}")
         return put(self, relative, data)
 
-    monkeypatch.setattr(Storage, "put_if_absent", late)
+    monkeypatch.setattr(LocalStorage, "put_if_absent", late)
     version = tv.compact(path)
     assert version is not None
     assert version.number == 7 + 10 + 1

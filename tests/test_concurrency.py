@@ -13,7 +13,7 @@ import pytest
 
 import tablever as tv
 from tablever import errors
-from tablever.storage import Storage
+from tablever.storage import LocalStorage
 from tests import reading
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -76,14 +76,14 @@ def test_disjoint_writers_lose_nothing(tmp_path: Path, deletes: str) -> None:
 
 def lose_races(monkeypatch: pytest.MonkeyPatch, rivals: list[Callable[[], object]]) -> None:
     """Before each of the next log entries is put, a rival commits."""
-    put = Storage.put_if_absent
+    put = LocalStorage.put_if_absent
 
-    def late(self: Storage, relative: str, data: bytes) -> bool:
+    def late(self: LocalStorage, relative: str, data: bytes) -> bool:
         if rivals and relative.startswith("_delta_log/"):
             rivals.pop(0)()
         return put(self, relative, data)
 
-    monkeypatch.setattr(Storage, "put_if_absent", late)
+    monkeypatch.setattr(LocalStorage, "put_if_absent", late)
 
 
 @pytest.fixture

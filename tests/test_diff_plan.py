@@ -20,7 +20,7 @@ from tablever.diff import planner
 from tablever.diff.value import Diff, diff_rows, diff_versions
 from tablever.findings import Plan
 from tablever.scan import deleted_positions
-from tablever.storage import Storage
+from tablever.storage import LocalStorage
 from tests.comparing import by_way
 
 ROWS = 60_000
@@ -107,13 +107,13 @@ def test_vectors_are_in_the_plan(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     tv.delete(path, where="id % 7 = 0")
     tv.delete(path, where="id % 5 = 0")
     read: dict[str, int] = {}
-    ranges = Storage.get_range
+    ranges = LocalStorage.get_range
 
-    def counted(self: Storage, relative: str, start: int, length: int) -> bytes:
+    def counted(self: LocalStorage, relative: str, start: int, length: int) -> bytes:
         read[relative] = read.get(relative, 0) + length
         return ranges(self, relative, start, length)
 
-    monkeypatch.setattr(Storage, "get_range", counted)
+    monkeypatch.setattr(LocalStorage, "get_range", counted)
     for a, b in ((0, 2), (1, 2)):
         deleted_positions.cache_clear()
         read.clear()

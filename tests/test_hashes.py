@@ -27,7 +27,7 @@ from tablever.key_filters import KeyFilter
 from tablever.layout import table_schema
 from tablever.log import Log, open_log
 from tablever.model import ChangeFile
-from tablever.storage import Storage
+from tablever.storage import LocalStorage
 
 START = [{"id": n, "g": f"g{n % 3}", "x": n / 4 if n % 5 else None} for n in range(12)]
 
@@ -146,14 +146,14 @@ def test_lost_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | 
     """A commit that is planned again on another parent says the share that it has there."""
     table = tmp_path / "t"
     tv.create_table(table, START, key=key)
-    put = Storage.put_if_absent
+    put = LocalStorage.put_if_absent
     rivals: list[Callable[[], object]] = [
         lambda: tv.append(table, [{"id": 100, "g": "r", "x": 1.5}]),
         lambda: tv.delete(table, where="id = 3"),
         lambda: tv.update(table, {"x": "7"}, where="id = 100"),
     ]
 
-    def lose(self: Storage, relative: str, data: bytes) -> bool:
+    def lose(self: LocalStorage, relative: str, data: bytes) -> bool:
         if rivals and relative.startswith("_delta_log/"):
             rival = rivals.pop()
             rest, rivals[:] = rivals[:], []
@@ -161,7 +161,7 @@ def test_lost_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | 
             rivals[:] = rest
         return put(self, relative, data)
 
-    monkeypatch.setattr(Storage, "put_if_absent", lose)
+    monkeypatch.setattr(LocalStorage, "put_if_absent", lose)
     tv.append(table, [{"id": 200, "g": "m", "x": None}])
     rivals.append(lambda: tv.delete(table, where="id IN (4, 200)"))
     tv.update(table, {"x": "x + 1"}, where="id > 3")

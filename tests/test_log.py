@@ -32,7 +32,7 @@ from tablever.errors import (
     VersionVacuumedError,
 )
 from tablever.log import Log, entry_path, open_log
-from tablever.storage import Storage
+from tablever.storage import LocalStorage
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 START = 1_750_000_000_000
@@ -140,10 +140,10 @@ def test_the_head_costs_two_looks_and_no_reading(table: Table, monkeypatch: pyte
     log = table.log()
     head = log.head()
     looks = []
-    real = Storage.fingerprint
-    monkeypatch.setattr(Storage, "fingerprint", lambda self, path: looks.append(path) or real(self, path))
+    real = LocalStorage.fingerprint
+    monkeypatch.setattr(LocalStorage, "fingerprint", lambda self, path: looks.append(path) or real(self, path))
     for name in ("get", "get_range", "list"):
-        monkeypatch.setattr(Storage, name, lambda *_: pytest.fail("read"))
+        monkeypatch.setattr(LocalStorage, name, lambda *_: pytest.fail("read"))
     assert log.head() is head
     assert len(looks) == 2
 
@@ -611,7 +611,7 @@ def test_what_cannot_be_opened(table: Table, tmp_path: Path) -> None:
         assert message in str(caught.value)
         assert hint in caught.value.hint
     with pytest.raises(UnsupportedFeatureError):
-        open_log("s3://bucket/table")
+        open_log("hdfs://place/table")
     with pytest.raises(InvalidInputError):
         open_log(7)  # type: ignore[arg-type]
 

@@ -22,7 +22,7 @@ import tablever as tv
 from tablever import errors
 from tablever.diff.patch_files import FOOTER, FORMAT, read_patch
 from tablever.diff.patches import not_carried
-from tablever.storage import Storage
+from tablever.storage import LocalStorage
 from tests import strategies
 from tests.model import Row
 from tests.reading import assert_rows, contents, rows_of
@@ -228,14 +228,14 @@ def test_revert_says_the_same_of_rows(tmp_path: Path) -> None:
 
 def interrupted_by(monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
     """Let another writer commit between the next plan and its put."""
-    put, waiting = Storage.put_if_absent, [other]
+    put, waiting = LocalStorage.put_if_absent, [other]
 
-    def late(self: Storage, relative: str, data: bytes) -> bool:
+    def late(self: LocalStorage, relative: str, data: bytes) -> bool:
         if waiting:
             waiting.pop()()
         return put(self, relative, data)
 
-    monkeypatch.setattr(Storage, "put_if_absent", late)
+    monkeypatch.setattr(LocalStorage, "put_if_absent", late)
 
 
 def test_a_writer_that_comes_first_is_planned_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

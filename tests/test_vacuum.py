@@ -31,7 +31,7 @@ from tablever.log import Log, open_log
 from tablever.model import ChangeFile
 from tablever.retention import parse_policy
 from tablever.spans import holds, numbers_of, spans_of
-from tablever.storage import Storage
+from tablever.storage import LocalStorage
 from tests import reading
 from tests.strategies import shapes
 from tests.test_compact import grow
@@ -492,10 +492,10 @@ def test_a_witness_that_was_removed_by_hand_keeps_its_version(tmp_path: Path) ->
 
 def at_the_record(monkeypatch: pytest.MonkeyPatch, before: Any = None, after: Any = None) -> None:
     """Call something once just before, or just after, a vacuum's entry is put."""
-    put = Storage.put_if_absent
+    put = LocalStorage.put_if_absent
     left = [1]
 
-    def late(self: Storage, relative: str, data: bytes) -> bool:
+    def late(self: LocalStorage, relative: str, data: bytes) -> bool:
         if relative.startswith("_delta_log/") and b"VACUUM START" in data and left and left.pop():
             if before:
                 before()
@@ -505,7 +505,7 @@ def at_the_record(monkeypatch: pytest.MonkeyPatch, before: Any = None, after: An
             return done
         return put(self, relative, data)
 
-    monkeypatch.setattr(Storage, "put_if_absent", late)
+    monkeypatch.setattr(LocalStorage, "put_if_absent", late)
 
 
 def test_a_tag_made_before_the_record_is_spared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -551,12 +551,12 @@ def test_a_restore_that_comes_second_is_refused(tmp_path: Path, monkeypatch: pyt
     """A restore that loses to a vacuum of its version is refused: its files may go any moment."""
     path = replaced(tmp_path / "t")
     head = tv.read_version(path)
-    remove = Storage.remove
-    monkeypatch.setattr(Storage, "remove", lambda self, relative: None)  # noqa: ARG005 - the vacuum is that slow
+    remove = LocalStorage.remove
+    monkeypatch.setattr(LocalStorage, "remove", lambda self, relative: None)  # noqa: ARG005 - the vacuum is that slow
     lose_races(monkeypatch, [lambda: tv.vacuum(path, keep=NOW, safety=NOW, dry_run=False)])
     with pytest.raises(errors.VersionVacuumedError):
         tv.restore(path, 2)
-    monkeypatch.setattr(Storage, "remove", remove)
+    monkeypatch.setattr(LocalStorage, "remove", remove)
     tv.vacuum(path, safety=NOW, dry_run=False)
     assert reading.same(tv.read_version(path), head)
 
@@ -568,10 +568,10 @@ def test_a_second_vacuum_hands_nothing_back(
     """What a vacuum is removing stays recorded as lost while others run that would spare it: nobody builds on it."""
     path = replaced(tmp_path / "t")
     head = tv.read_version(path)
-    remove = Storage.remove
+    remove = LocalStorage.remove
     begun: list[str] = []
 
-    def slow(self: Storage, relative: str) -> None:
+    def slow(self: LocalStorage, relative: str) -> None:
         if relative.startswith("part-") and not begun:
             begun.append(relative)
             assert not tv.vacuum(path, keep="all", safety="1 day", dry_run=False).removals
@@ -579,7 +579,7 @@ def test_a_second_vacuum_hands_nothing_back(
                 comer(path)
         remove(self, relative)
 
-    monkeypatch.setattr(Storage, "remove", slow)
+    monkeypatch.setattr(LocalStorage, "remove", slow)
     report = tv.vacuum(path, keep="pinned", safety=NOW, dry_run=False)
     assert begun
     assert open_log(path).vacuumed().rows == report.lost == ((0, 5),)

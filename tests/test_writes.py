@@ -15,7 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 import tablever as tv
 from tablever import errors
 from tablever.datafiles import Staging, write_rows
-from tablever.storage import Storage
+from tablever.storage import LocalStorage
 
 
 def entries(table: Path, version: int) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ def test_every_row_is_written_or_none(tmp_path: Path) -> None:
     table = tv.create_table(tmp_path / "t", [{"p": "a", "x": 1}], partition_by="p")
     metadata = table.log.head().metadata
     with pytest.raises(AssertionError):
-        write_rows(Staging(Storage(tmp_path / "t")), metadata, pa.table({"p": ["a", "b"]}))
+        write_rows(Staging(LocalStorage(tmp_path / "t")), metadata, pa.table({"p": ["a", "b"]}))
 
 
 def test_keys_are_found_where_decimal_bounds_were_rounded(tmp_path: Path) -> None:

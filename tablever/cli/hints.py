@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from tablever.cli.target import split_target
+from tablever.cli.target import is_uri, split_target
 from tablever.errors import TableverError
 
 _IN_PYTHON = (
@@ -52,6 +52,8 @@ def _folder(argument: str) -> str:
 
 
 def _is_table(folder: str) -> bool:
+    if is_uri(folder):
+        return True  # not asked: a hint is worth no request
     try:
         return (Path(folder) / "_delta_log").is_dir()
     except (OSError, ValueError):  # an argument that is no path: too long, or with a null byte

@@ -13,7 +13,7 @@ import tablever as tv
 from tablever.cli import common
 from tablever.cli.common import TARGET_HELP, example, json_values, split_pairs
 from tablever.cli.output import print_json, terminal_width
-from tablever.cli.target import split_target
+from tablever.cli.target import is_uri, split_target
 from tablever.texts import plural, safe, table_lines
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def metrics_text(run: Run) -> str:
 
 def _typed(table: str, root: str) -> str:
     """A table's folder, as it is reached from the folder that was typed."""
-    return os.path.normpath(Path(root) / os.path.relpath(table, root))
+    return table if is_uri(table) else os.path.normpath(Path(root) / os.path.relpath(table, root))
 
 
 def _numbers(pairs: Sequence[str]) -> dict[str, float]:

@@ -15,7 +15,6 @@ import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
@@ -36,13 +35,13 @@ _NOT_Z85 = re.compile(b"[^" + re.escape(_Z85) + b"]")
 
 
 class Ranges(Protocol):
-    """Where vector files lie: the table's absolute folder, and bytes of files in it (fewer at a file's end)."""
+    """Where vector files lie: the table's place, and bytes of files in it (fewer at a file's end)."""
 
     @property
-    def root(self) -> Path:
-        """The absolute folder."""
+    def uri(self) -> str:
+        """What absolute paths in the table's log begin with."""
 
-    def get_range(self, relative: str, start: int, length: int) -> bytes:
+    def get_range(self, path: str, start: int, length: int, /) -> bytes:
         """Bytes of a file below it."""
 
 
@@ -171,7 +170,7 @@ def render_z85(data: bytes) -> str:
 
 
 def _read_file(storage: Ranges, vector: DeletionVector) -> bytes:
-    path = vector_path(vector, root=storage.root.as_posix())
+    path = vector_path(vector, root=storage.uri)
     version = storage.get_range(path, 0, len(FILE_VERSION))
     if version != FILE_VERSION:
         raise CorruptionError(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from tablever import merge
 from tablever.arrow_types import common_type
 from tablever.datafiles import PAGE_BYTES, SHA256_TAG
-from tablever.delta.actions import Action, Add, Remove
+from tablever.delta.actions import Action, Add, Remove, decode_path
 from tablever.delta.commits import total
 from tablever.delta.listing import entry_path
 from tablever.delta.replay import Identity, identity
@@ -27,7 +27,7 @@ from tablever.frames import to_frame
 from tablever.layout import physical_name, table_schema
 from tablever.log import Log
 from tablever.model import ChangeFile, DataFile, DeletionVector, Metadata, Snapshot, Version
-from tablever.scan import SCHEMA_TAG, Positions, locate, missing_file, only_in, read_footer
+from tablever.scan import SCHEMA_TAG, Positions, missing_file, only_in, read_footer
 from tablever.spans import holds
 from tablever.texts import plural, size_text
 
@@ -274,7 +274,7 @@ def _holds(side: Side, file: DataFile, metadata: Metadata, column: str) -> bool:
     if column in metadata.partition_columns:
         return True
     try:
-        footer = read_footer(locate(side.log.storage, file.path), file.size)
+        footer = read_footer(side.log.storage, decode_path(file.path, root=side.log.storage.uri), file.size)
     except FileNotFoundError as error:
         raise missing_file(side.log.name, side.snapshot.version, file) from error
     return physical_name(metadata, column) in footer.schema.to_arrow_schema().names
@@ -452,7 +452,7 @@ def _check_columns(feed: Iterable[CommitRows], scope: Scope, columns: Mapping[st
 
 
 def _same_table(left: Side, right: Side) -> bool:
-    return left.log is not None and right.log is not None and left.log.storage.root == right.log.storage.root
+    return left.log is not None and right.log is not None and left.log.storage.uri == right.log.storage.uri
 
 
 def _files(side: Side) -> tuple[DataFile, ...]:
@@ -479,7 +479,7 @@ def _vectors(side: Side, pieces: Iterable[Piece]) -> list[PlannedFile]:
     """The files of the vectors that tell which rows of some pieces are read; each once."""
     if side.log is None:
         return []
-    root, sizes = side.log.storage.root.as_posix(), dict[str, dict[str, int]]()
+    root, sizes = side.log.storage.uri, dict[str, dict[str, int]]()
     for piece in pieces:
         for vector in (piece.file.vector, piece.other):
             if vector is not None and vector.storage_type != "i":

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from tablever.delta.actions import Action, Add, Remove, build_actions, decode_entry
+from tablever.delta.actions import Action, Add, Remove, build_actions, decode_entry, decode_path
 from tablever.delta.commits import own_counts, own_record
 from tablever.delta.features import check_readable
 from tablever.delta.listing import entry_name
@@ -28,7 +28,6 @@ from tablever.layout import table_schema
 from tablever.log import Log
 from tablever.logfiles import FIRST_LINE
 from tablever.model import ChangeFile, DataFile, Metadata, Protocol, Snapshot
-from tablever.scan import locate
 
 _SETTINGS = (b'{"protocol"', b'{"metaData"')  # what the second line of an entry with new settings begins with
 
@@ -303,8 +302,8 @@ class _Planner:
 
 def _objects(log: Log, file: DataFile | ChangeFile) -> Iterator[str]:
     """What must lie in the table's folder for a file's rows to be read."""
-    root = str(log.storage.root)
-    yield locate(log.storage, file.path)[len(root) + 1 :]
+    root = log.storage.uri
+    yield decode_path(file.path, root=root)
     vector = file.vector if isinstance(file, DataFile) else None
     if vector is not None and vector.storage_type != "i":
         yield vector_path(vector, root=root)

@@ -18,7 +18,7 @@ from tablever.errors import CorruptionError, StorageError
 from tablever.integrity.history import History, Step
 from tablever.integrity.report import Notes
 from tablever.model import DataFile, DeletionVector
-from tablever.storage import Storage, storage_errors
+from tablever.storage import Storage
 
 PIECE = 1 << 20
 DATA_FILE, VECTOR, CHANGE_FILE = "data file", "vector", "change file"
@@ -87,7 +87,7 @@ def lifetimes(history: History) -> Iterator[tuple[DataFile, Step, range]]:
 
 def inventory(storage: Storage, history: History, wanted: frozenset[int]) -> Inventory:
     """The files and vectors that some versions need; a change file is needed by its own version."""
-    root, asked = storage.root.as_posix(), sorted(wanted)
+    root, asked = storage.uri, sorted(wanted)
     files: dict[str, Needed] = {}
     held: dict[tuple[str, str], NeededVector] = {}
     for file, _, span in lifetimes(history):
@@ -133,11 +133,10 @@ def _digest_of(storage: Storage, path: str, advance: Callable[[int], None]) -> t
     """A file's size and SHA-256; why it cannot be read; None where there is none."""
     digest, size = hashlib.sha256(), 0
     try:
-        with storage_errors(f"read '{storage.path(path)}'"), storage.path(path).open("rb", buffering=0) as file:
-            while piece := file.read(PIECE):
-                digest.update(piece)
-                size += len(piece)
-                advance(len(piece))
+        for piece in storage.pieces(path, PIECE):
+            digest.update(piece)
+            size += len(piece)
+            advance(len(piece))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except StorageError as error:  # a sector of the disk, say: what else is damaged is looked for all the same
@@ -174,7 +173,7 @@ def vector_name(storage: Storage, path: str, vector: DeletionVector) -> str:
     """What a vector of the file at a path is called: its own file; its id where it lies in the log, or names none."""
     with suppress(CorruptionError):
         if vector.storage_type != "i":
-            return vectors.vector_path(vector, root=storage.root.as_posix())
+            return vectors.vector_path(vector, root=storage.uri)
     return f"{path}#{vector.id}"
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tablever.datafiles import CHANGE_TYPE
 from tablever.decode import decode_pieces
+from tablever.delta.actions import decode_path
 from tablever.digests import digest_of, render_hash, row_digests, sum_of
 from tablever.errors import CorruptionError, VersionVacuumedError
 from tablever.file_digests import DIGEST_TAG
@@ -26,7 +27,8 @@ from tablever.integrity.report import Notes
 from tablever.layout import fingerprint, mapping_mode, table_schema
 from tablever.log import Log
 from tablever.model import DataFile, DeletionVector, Digest, Metadata
-from tablever.scan import SCHEMA_TAG, Positions, change_scan, deleted_positions, locate, open_scan, read_footer
+from tablever.scan import SCHEMA_TAG, Positions, change_scan, deleted_positions, open_scan, read_footer
+from tablever.storage import Storage
 
 VERSION = "version"
 _NEEDED = frozenset([ENTRY, CHECKPOINT, DATA_FILE, VECTOR, VERSION])  # to say what the rows of a version are
@@ -119,7 +121,7 @@ def _gather(log: Log, history: History, wanted: frozenset[int], notes: Notes) ->
         return path in vacuumed or notes.is_damaged(path)
 
     for file, _, span in lifetimes(history):
-        path = locate(log.storage, file.path).removeprefix(f"{log.storage.root}/")
+        path = decode_path(file.path, root=log.storage.uri)
         if gone(path):
             continue
         for metadata, numbers in eras:
@@ -152,14 +154,14 @@ def _eras(history: History, wanted: frozenset[int]) -> list[tuple[Metadata, list
 def _shape(log: Log, file: DataFile, metadata: Metadata) -> Shape:
     if mapping_mode(metadata) != "none":
         return (("mapped", metadata.schema_string),)
-    there = _stored(locate(log.storage, file.path), file.size)
+    there = _stored(log.storage, decode_path(file.path, root=log.storage.uri), file.size)
     return _shape_of(metadata.schema_string, there.union(metadata.partition_columns))
 
 
 @lru_cache(maxsize=8192)
-def _stored(location: str, size: int) -> frozenset[str]:
+def _stored(storage: Storage, path: str, size: int) -> frozenset[str]:
     """The columns that lie in a file."""
-    schema = read_footer(location, size).schema
+    schema = read_footer(storage, path, size).schema
     return frozenset(schema.column(i).path.partition(".")[0] for i in range(len(schema)))
 
 
@@ -173,16 +175,15 @@ def _shape_of(schema_string: str, there: frozenset[str]) -> Shape:
 
 
 def _decode(log: Log, work: _Work, notes: Notes) -> _Decoded | None:
-    location = locate(log.storage, work.file.path)
-    path = location.removeprefix(f"{log.storage.root}/")
+    path = decode_path(work.file.path, root=log.storage.uri)
     total, start = Digest(), 0
     columns = table_schema(work.metadata).names
     readers = second_reader.columns_of(table_schema(work.metadata), work.metadata)
     subset = Digest()
     try:
-        deleted = _deleted(log, path, work, read_footer(location, work.file.size).num_rows, notes)
+        deleted = _deleted(log, path, work, read_footer(log.storage, path, work.file.size).num_rows, notes)
         gone = dict.fromkeys(deleted, Digest())
-        for piece in decode_pieces(location, work.metadata, work.file.partition_values, columns):
+        for piece in decode_pieces(log.storage, path, work.metadata, work.file.partition_values, columns):
             digests = row_digests(piece)
             total += sum_of(digests)
             for name, positions in deleted.items():
@@ -196,7 +197,7 @@ def _decode(log: Log, work: _Work, notes: Notes) -> _Decoded | None:
         return None
     notes.rows += start
     if readers:
-        _check_second_reader(location, path, readers, table_schema(work.metadata), subset, work, notes)
+        _check_second_reader(log.storage, path, readers, table_schema(work.metadata), subset, work, notes)
     return _Decoded(total, gone)
 
 
@@ -212,9 +213,9 @@ def _deleted(log: Log, path: str, work: _Work, rows: int, notes: Notes) -> dict[
 
 
 def _check_second_reader(
-    location: str, path: str, columns: list[str], schema: pa.Schema, ours: Digest, work: _Work, notes: Notes
+    storage: Storage, path: str, columns: list[str], schema: pa.Schema, ours: Digest, work: _Work, notes: Notes
 ) -> None:
-    theirs = second_reader.digest(location, schema, columns)
+    theirs = second_reader.digest(storage, path, schema, columns)
     if isinstance(theirs, str):
         notes.unknown(path, DATA_FILE, f"fastparquet does not read it: {theirs}", work.versions)
     elif theirs != ours and theirs.rows:
@@ -266,7 +267,7 @@ def _sums(
 
 
 def _live(log: Log, file: DataFile, metadata: Metadata, decoded: Mapping[_Key, _Decoded]) -> Digest:
-    path = locate(log.storage, file.path).removeprefix(f"{log.storage.root}/")
+    path = decode_path(file.path, root=log.storage.uri)
     return decoded[path, _shape(log, file, metadata)].live(file)
 
 

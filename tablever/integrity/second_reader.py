@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import lru_cache
 from importlib.util import find_spec
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 from tablever.digests import digest_of
 from tablever.layout import mapping_mode
 from tablever.model import Digest, Metadata
+from tablever.storage import Storage
 
 
 def columns_of(schema: pa.Schema, metadata: Metadata) -> list[str]:
@@ -33,7 +33,7 @@ def comparable(rows: pa.Table, columns: list[str]) -> pa.Table:
     return pa.Table.from_arrays(arrays, columns)
 
 
-def digest(location: str, schema: pa.Schema, columns: list[str]) -> Digest | str:
+def digest(storage: Storage, path: str, schema: pa.Schema, columns: list[str]) -> Digest | str:
     """The digest of a file's ``comparable`` rows as fastparquet reads them; what it says where it does not.
 
     Columns that the file lacks are null, which adds nothing.
@@ -44,8 +44,8 @@ def digest(location: str, schema: pa.Schema, columns: list[str]) -> Digest | str
     try:
         with ExitStack() as opened:  # fastparquet leaves its files open
             file = ParquetFile(
-                location,
-                open_with=lambda path, mode="rb": opened.enter_context(Path(path).open(mode)),
+                path,
+                open_with=lambda *_: opened.enter_context(storage.open(path)),
                 pandas_nulls=True,
             )
             there = [name for name in columns if name in file.columns]

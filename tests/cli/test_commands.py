@@ -87,7 +87,18 @@ def test_help_has_an_example(shell: Shell, name: str) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     """Help answers at once, since no engine is loaded before a command needs it."""
-    heavy = ["polars", "pyarrow", "duckdb", "numpy", "deltalake", "rich", "prompt_toolkit", "sqlglot"]
+    heavy = [
+        "polars",
+        "pyarrow",
+        "duckdb",
+        "numpy",
+        "deltalake",
+        "obstore",
+        "fsspec",
+        "rich",
+        "prompt_toolkit",
+        "sqlglot",
+    ]
     code = (
         "import sys\nfrom tablever.cli.main import exit_code\n"
         "exit_code(['--help'])\nexit_code(['create', '--help'])\n"

@@ -14,14 +14,14 @@ from pyroaring import BitMap64
 from tablever.delta import vectors
 from tablever.errors import CorruptionError, UnsupportedFeatureError
 from tablever.model import DeletionVector
-from tablever.storage import Storage
+from tablever.storage import LocalStorage
 
 positions = st.one_of(
     st.frozensets(st.integers(0, 300), max_size=50),
     st.frozensets(st.integers(0, 2**63), max_size=20),
     st.builds(lambda start, count: frozenset(range(start, start + count)), st.integers(0, 2**40), st.integers(0, 5000)),
 )
-NOWHERE = Storage(Path("/nowhere"))
+NOWHERE = LocalStorage(Path("/nowhere"))
 
 
 @given(positions)
@@ -37,7 +37,7 @@ def test_a_file_holds_its_blobs(
     tmp_path_factory: pytest.TempPathFactory, sets: list[frozenset[int]], name: uuid.UUID
 ) -> None:
     """Each vector in a file is found by its offset, whichever others lie beside it."""
-    storage = Storage(tmp_path_factory.mktemp("table"))
+    storage = LocalStorage(tmp_path_factory.mktemp("table"))
     blobs = [vectors.encode(rows) for rows in sets]
     offsets = vectors.file_offsets(blobs)
     stored = [
@@ -81,15 +81,15 @@ def test_padding_of_other_writers_is_read(text: str, size: int, rows: set[int]) 
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> tuple[Storage, DeletionVector, Path]:
+def stored(tmp_path: Path) -> tuple[LocalStorage, DeletionVector, Path]:
     """A table with one vector of rows 1 and 5 in a file."""
-    storage, name, blob = Storage(tmp_path), uuid.UUID(int=7), vectors.encode([1, 5])
+    storage, name, blob = LocalStorage(tmp_path), uuid.UUID(int=7), vectors.encode([1, 5])
     storage.put(f"_dv/deletion_vector_{name}.bin", vectors.file_bytes([blob]))
     vector = vectors.stored("_dv", name, 1, len(blob), 2)
     return storage, vector, tmp_path / vectors.vector_path(vector)
 
 
-def test_every_flipped_bit_is_found(stored: tuple[Storage, DeletionVector, Path]) -> None:
+def test_every_flipped_bit_is_found(stored: tuple[LocalStorage, DeletionVector, Path]) -> None:
     """A vector file with one bit changed anywhere is refused."""
     storage, vector, path = stored
     good = path.read_bytes()
@@ -99,7 +99,7 @@ def test_every_flipped_bit_is_found(stored: tuple[Storage, DeletionVector, Path]
             vectors.load(storage, vector)
 
 
-def test_every_cut_is_found(stored: tuple[Storage, DeletionVector, Path]) -> None:
+def test_every_cut_is_found(stored: tuple[LocalStorage, DeletionVector, Path]) -> None:
     """A vector file cut anywhere is refused."""
     storage, vector, path = stored
     good = path.read_bytes()
@@ -109,20 +109,20 @@ def test_every_cut_is_found(stored: tuple[Storage, DeletionVector, Path]) -> Non
             vectors.load(storage, vector)
 
 
-def test_a_cardinality_that_lies_is_found(stored: tuple[Storage, DeletionVector, Path]) -> None:
+def test_a_cardinality_that_lies_is_found(stored: tuple[LocalStorage, DeletionVector, Path]) -> None:
     """The number of rows in the log and in the bitmap must agree."""
     storage, vector, _ = stored
     with pytest.raises(CorruptionError, match="holds 2 rows"):
         vectors.load(storage, DeletionVector(**{**vector.__dict__, "cardinality": 3}))
 
 
-def test_an_absolute_path_must_lie_in_the_table(stored: tuple[Storage, DeletionVector, Path]) -> None:
+def test_an_absolute_path_must_lie_in_the_table(stored: tuple[LocalStorage, DeletionVector, Path]) -> None:
     """A descriptor of type p is read in the table's folder and refused elsewhere."""
     storage, vector, path = stored
     absolute = DeletionVector("p", path.as_uri(), vector.size, 2, 1)
     assert set(vectors.load(storage, absolute)) == {1, 5}
     with pytest.raises(UnsupportedFeatureError):
-        vectors.load(Storage(storage.root / "other"), absolute)
+        vectors.load(LocalStorage(storage.root / "other"), absolute)
 
 
 @pytest.mark.parametrize(

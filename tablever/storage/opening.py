@@ -1,0 +1,58 @@
+"""Which storage a path or a URI means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from tablever.errors import InvalidInputError, TableNotFoundError, UnsupportedFeatureError
+from tablever.storage.local import LocalPlace
+from tablever.storage.protocol import Place, Storage
+
+# What opens an object store is loaded for tables in one.
+STORES = ("s3", "gs", "az")
+
+
+def open_storage(uri: str | os.PathLike[str], options: Mapping[str, str] | None = None) -> Storage:
+    """The storage of the table that a path or a URI names; nothing is read. Raises as ``open_place``."""
+    return open_place(uri, options).storage()
+
+
+def open_place(uri: str | os.PathLike[str], options: Mapping[str, str] | None = None) -> Place:
+    """The folder, or the prefix in a bucket, that a path or a URI names; nothing is read.
+
+    Raises:
+        UnsupportedFeatureError: a scheme that is not known.
+        TableNotFoundError: what can be no path.
+        InvalidInputError: options for a folder, or such as the store does not know.
+    """
+    text = os.fspath(uri)
+    scheme = urlsplit(text).scheme if "://" in text else ""
+    if scheme in STORES:
+        return _object_place(scheme, text, options)
+    if scheme == "file":
+        text = unquote(urlsplit(text).path)
+    elif scheme:
+        raise UnsupportedFeatureError(
+            f"cannot open '{text}': {scheme}:// is not known",
+            hint=f"a folder, file://, or {', '.join(f'{store}://' for store in STORES)}",
+            feature=f"{scheme}://",
+        )
+    if "\0" in text or not text:
+        raise TableNotFoundError(f"no table at {text!r}: that is not a path", hint=None, uri=text)
+    if options:
+        raise InvalidInputError(f"storage_options are for object stores: '{text}' is a folder")
+    return LocalPlace(Path(text).expanduser().absolute())
+
+
+def _object_place(scheme: str, text: str, options: Mapping[str, str] | None) -> Place:
+    from tablever.storage.bucket import bucket_of
+    from tablever.storage.objects import ObjectPlace
+
+    name, _, prefix = text.removeprefix(f"{scheme}://").partition("/")
+    parts = [part for part in prefix.split("/") if part]
+    if any(part in (".", "..") for part in parts) or "\0" in text:
+        raise TableNotFoundError(f"no table at {text!r}: that is not a URI of objects", hint=None, uri=text)
+    return ObjectPlace(bucket_of(scheme, name, options), "/".join(parts))
