@@ -426,6 +426,18 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
+def _of_filesystem(error: BaseException) -> Exception | None:
+    """What our file system raised while DuckDB read through it: DuckDB hands on the text of the traceback alone."""
+    text = str(error)
+    if "Traceback (most recent call last)" not in text:
+        return None
+    lines = [line for line in text.splitlines() if line and not line[0].isspace()]
+    kind, _, words = lines[-1].partition(": ")
+    if kind.endswith("FileNotFoundError"):
+        return FileNotFoundError(words)
+    return StorageError(words) if kind.endswith("StorageError") else None
+
+
 @contextmanager
 def query_errors(what: str, columns: Sequence[str] = ()) -> Iterator[None]:
     """Turn what DuckDB raises into our errors.
@@ -445,6 +457,9 @@ def query_errors(what: str, columns: Sequence[str] = ()) -> Iterator[None]:
             _databases.pop(os.getpid(), None)  # DuckDB may refuse all that follows in the database that failed
         raise CorruptionError(f"DuckDB failed on {what}: {expressions.first_line(str(error))}") from error
     except duckdb.Error as error:
+        ours = _of_filesystem(error)
+        if ours is not None:
+            raise ours from None
         if type(error) is duckdb.Error:  # Thrift's own errors, of a footer or page header, come without a kind
             raise CorruptionError(f"DuckDB failed on {what}: {expressions.first_line(str(error))}") from error
         raise expressions.refused(what, str(error), columns) from error
@@ -461,6 +476,9 @@ def scan_errors(*scans: Scan) -> Iterator[None]:
         with query_errors("the query"):
             yield
     except (QueryError, CorruptionError, OSError, pa.ArrowException) as error:
+        ours = _of_filesystem(error)
+        if ours is not None and not isinstance(ours, OSError):
+            raise ours from None
         reasons = duckdb.IOException | duckdb.InvalidInputException | duckdb.FatalException
         reason = error if isinstance(error, OSError | pa.ArrowException) else error.__cause__
         if not isinstance(reason, reasons | OSError | pa.ArrowException):

@@ -17,31 +17,32 @@ from click.testing import CliRunner
 from deltalake import DeltaTable, QueryBuilder
 
 import tablever as tv
+from tablever.storage import open_storage
 from tests.model import Column, Row, State, identity, multiset
 
-Reader = Callable[[Path, int], pa.Table]
+Reader = Callable[[Path | str, int], pa.Table]
 
 
-def read_version(table: Path, number: int) -> pa.Table:
+def read_version(table: Path | str, number: int) -> pa.Table:
     return tv.read_version(table, number)
 
 
-def scan_version(table: Path, number: int) -> pa.Table:
+def scan_version(table: Path | str, number: int) -> pa.Table:
     return tv.scan_version(table, number).collect().to_arrow()
 
 
-def iter_batches(table: Path, number: int) -> pa.Table:
+def iter_batches(table: Path | str, number: int) -> pa.Table:
     """In batches of two rows; none may be larger, or empty."""
     batches = list(tv.iter_batches(table, number, batch_size=2))
     assert all(0 < batch.num_rows <= 2 for batch in batches)
     return pa.Table.from_batches(batches) if batches else tv.read_version(table, number)
 
 
-def sql(table: Path, number: int) -> pa.Table:
+def sql(table: Path | str, number: int) -> pa.Table:
     return tv.query(f"SELECT * FROM t AT (VERSION => {number})", tables={"t": table})
 
 
-def shell(table: Path, number: int, columns: Sequence[Column]) -> list[Row]:
+def shell(table: Path | str, number: int, columns: Sequence[Column]) -> list[Row]:
     """``tablever read --json``, its text turned back into values by the columns' types."""
     from tablever.cli.main import cli
 
@@ -75,14 +76,14 @@ def from_json(value: Any, kind: pa.DataType) -> Any:
     return base64.b64decode(value) if pa.types.is_binary(kind) else value
 
 
-def query_builder(table: Path, number: int) -> pa.Table:
+def query_builder(table: Path | str, number: int) -> pa.Table:
     """delta-rs through DataFusion."""
     foreign = DeltaTable(os.fspath(table), version=number)
     reader = QueryBuilder().register("t", foreign).execute("SELECT * FROM t")
     return pa.Table.from_batches([pa.record_batch(batch) for batch in reader], schema=pa.schema(reader.schema))
 
 
-def polars_scan(table: Path, number: int) -> pa.Table:
+def polars_scan(table: Path | str, number: int) -> pa.Table:
     """Polars' own reader of Delta tables."""
     return pl.scan_delta(os.fspath(table), version=number).collect().to_arrow()
 
@@ -123,10 +124,11 @@ def same(one: pa.Table, other: pa.Table) -> bool:
     return one.schema.equals(other.schema) and repr(one.to_pylist()) == repr(other.to_pylist())
 
 
-def contents(table: Path) -> dict[str, int]:
-    """What lies in a table's folder, caches aside: path to size."""
-    return {
-        str(path.relative_to(table)): path.stat().st_size
-        for path in sorted(table.rglob("*"))
-        if path.is_file() and "_tablever/cache" not in path.as_posix()
-    }
+def contents(table: Path | str) -> dict[str, int]:
+    """What lies in a table's place, caches aside: path to size."""
+    if isinstance(table, str):
+        there = {each.path: each.size for each in open_storage(table).walk()}
+    else:
+        files = (path for path in sorted(table.rglob("*")) if path.is_file())
+        there = {path.relative_to(table).as_posix(): path.stat().st_size for path in files}
+    return {path: size for path, size in there.items() if not path.startswith("_tablever/cache")}

@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from tablever.errors import InvalidInputError, StorageError
+from tablever.errors import InvalidInputError, StorageError, TableverError
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 RETRIES = ("max_retries", "retry_timeout")
 _SECRET_NAME = re.compile("KEY|SECRET|TOKEN|SAS|PASSWORD|CREDENTIAL|SIGNATURE", re.IGNORECASE)
 _ENVIRONMENT = re.compile("AWS_|AZURE_|GOOGLE_")
-_QUERY = re.compile(r"\?[^\s'\")]+")
+_QUERY = re.compile(r"(\w+://[^\s?]*)\?[^\s'\")]+")
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 HIDDEN = "***"
+MOST_WORDS = 600
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,7 +57,7 @@ class Bucket:
         """A text without what the options and the environment keep secret, and without the queries of URLs."""
         for secret in sorted(_secrets(self.options), key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
-        return _QUERY.sub("?" + HIDDEN, text)
+        return _QUERY.sub(rf"\1?{HIDDEN}", text)
 
     @contextmanager
     def errors(self, doing: str) -> Iterator[None]:
@@ -68,14 +69,19 @@ class Bucket:
 
         try:
             yield
-        except FileNotFoundError:
+        except (FileNotFoundError, TableverError):
             raise
         except (BaseError, OSError, ValueError) as error:
             raise self.failed(doing, error) from None
 
+    def reason(self, error: BaseException) -> str:
+        """What a client said, on one line and no longer than one reads."""
+        text = self.redacted(" ".join(str(error).partition("Debug source")[0].split()))
+        return text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]}…"
+
     def failed(self, doing: str, error: Exception, **facts: Any) -> StorageError:
         """The error of ours for one of the client's."""
-        reason = self.redacted(" ".join(str(error).partition("Debug source")[0].split()))
+        reason = self.reason(error)
         kind = type(error).__name__
         hint = None
         if kind in ("PermissionDeniedError", "UnauthenticatedError"):
@@ -120,9 +126,9 @@ def _client(bucket: Bucket) -> Client:
     try:
         client: Client = kinds[bucket.scheme](bucket.name, **settings)
     except (BaseError, ValueError, TypeError, OSError) as error:
-        reason = bucket.redacted(" ".join(str(error).partition("Debug source")[0].split()))
         raise InvalidInputError(
-            f"cannot reach '{bucket.uri}' so: {reason}", hint="docs/reference/object-storage.md lists the options"
+            f"cannot reach '{bucket.uri}' so: {bucket.reason(error)}",
+            hint="docs/reference/object-storage.md lists the options",
         ) from None
     return client
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, TypeVar, cast
 
 from tablever.delta.listing import LOG_FOLDER
 from tablever.errors import StorageError, UnsupportedFeatureError
-from tablever.storage.bucket import Bucket, retries
+from tablever.storage.bucket import RETRIES, Bucket, retries
 from tablever.storage.protocol import Stored
 
 if TYPE_CHECKING:
@@ -170,13 +170,20 @@ class ObjectStorage:
         except FileNotFoundError:
             return None
 
-    def _list(self, folder: str, start: str = "") -> Iterator[ObjectMeta]:
+    def _list(self, folder: str, start: str = "") -> Sequence[ObjectMeta]:
         """What lies below a folder, from names that begin as ``start`` does without its last letter."""
         within = self.key(folder).rstrip("/") or None
         offset = f"{within}/{start[:-1]}" if start[:-1] else None
-        with suppress(FileNotFoundError), self.bucket.errors(f"list '{self.location(folder)}'"):  # no such bucket
-            for some in self.bucket.client.list(within, offset=offset, chunk_size=1000):
-                yield from some
+        for left in reversed(range(TRIES)):
+            try:
+                with suppress(FileNotFoundError), self.bucket.errors(f"list '{self.location(folder)}'"):
+                    return self.bucket.client.list(within, offset=offset).collect()
+            except StorageError as error:
+                if not left or "response body" not in str(error):  # cut on its way: the client asks no second time
+                    raise
+            else:
+                break
+        return []  # no such bucket
 
     @contextmanager
     def _reading(self, path: str) -> Iterator[None]:
@@ -208,11 +215,12 @@ class ObjectStorage:
 
     def polars_options(self) -> dict[str, Any]:
         """The options under their names, and no search for others."""
-        options = dict(self.bucket.options)
-        again = retries(options) or {}
-        options.pop("retry_timeout", None)
-        if "retry_timeout" in again:
-            options["retry_timeout_ms"] = str(int(again["retry_timeout"].total_seconds() * 1000))
+        options: dict[str, Any] = {n: value for n, value in self.bucket.options if n not in RETRIES}
+        for name, value in (retries(dict(self.bucket.options)) or {}).items():
+            if name == "max_retries":
+                options[name] = value
+            else:
+                options["retry_timeout_ms"] = int(value.total_seconds() * 1000)
         return {"storage_options": options or None, "credential_provider": None}
 
     def deltalake_options(self) -> dict[str, str]:
@@ -221,9 +229,9 @@ class ObjectStorage:
 
     def words(self, error: BaseException) -> str:
         """One line, without secrets."""
-        return self.bucket.redacted(" ".join(str(error).split()))
+        return self.bucket.reason(error)
 
-    def cause(self, error: BaseException) -> None:  # noqa: ARG002
+    def cause(self, error: BaseException) -> None:
         """None: it may hold a secret."""
 
     def duckdb_location(self, path: str) -> str:
