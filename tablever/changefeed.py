@@ -52,10 +52,9 @@ def change_rows(log: Log, first: int, last: int) -> pa.Table:
     schema = feed_schema(table_schema(log.snapshot(last).metadata))
     parts: list[pa.Table] = []
     after: Snapshot | None = None
-    for number in range(first, last + 1):
-        actions = log.entry(number).actions
-        after = _after(log, number, actions, after)
-        parts += _of_version(log, after, actions, schema)
+    for entry in log.entries(range(first, last + 1)):
+        after = _after(log, entry.number, entry.actions, after)
+        parts += _of_version(log, after, entry.actions, schema)
     return pa.concat_tables(parts)
 
 

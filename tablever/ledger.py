@@ -62,8 +62,8 @@ def read_ledger(log: Log) -> Ledger:
     begun: list[Action] = [Add(file) for file in log.snapshot(first).files]
     # A checkpoint says which files live, not which change rows the commit of its version wrote.
     tally.note(first, [*begun, *(log.entry(first).actions if first in known else ())])
-    for number in range(first + 1, head + 1):
-        tally.note(number, log.entry(number).actions)
+    for entry in log.entries(range(first + 1, head + 1)):
+        tally.note(entry.number, entry.actions)
     return Ledger(first, times, tally.finished(head))
 
 

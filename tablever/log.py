@@ -11,7 +11,7 @@ import hashlib
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -159,6 +159,15 @@ class Log:
         self._check_number(number)
         return self._files.entry(number)
 
+    def entries(self, numbers: Sequence[int]) -> Iterator[Entry]:
+        """The log entries of versions that there are, in that order; of an object store, some are fetched at once.
+
+        Raises as ``entry`` where it comes to one that is gone, and ends there.
+        """
+        for number, data in zip(numbers, self._files.entries(numbers), strict=True):
+            name = entry_name(number)
+            yield Entry(number, data, tuple(build_actions(decode_entry(data, name=name), name=name)))
+
     def entry_starts(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
         """The first kilobytes of the log entries ``first`` to ``last``, both included, each with its number.
 
@@ -184,6 +193,17 @@ class Log:
         if found is None:
             found = self._versions[number] = self._describe(number)
         return found
+
+    def versions_of(self, numbers: Sequence[int]) -> Iterator[Version]:
+        """What ``version`` says of versions that there are; of an object store, some entries are fetched at once.
+
+        Raises where it comes to one whose entry is gone, or damaged, and ends there.
+        """
+        unread = self._files.entries([number for number in numbers if number not in self._versions])
+        for number in numbers:
+            if number not in self._versions:
+                self._versions[number] = self._describe_entry(number, next(unread))
+            yield self._versions[number]
 
     def committed(self, number: int, data: bytes) -> Version:
         """What ``version`` says of an entry that was put just now, from its bytes."""

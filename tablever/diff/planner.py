@@ -351,16 +351,16 @@ def _plan_changes(left: Side, right: Side, scope: Scope, other: Plan, budget: in
     return Reading(plan, feed=tuple(feed), reversed=left.snapshot.version > right.snapshot.version)
 
 
-def _feed(log: Log, first: Snapshot, numbers: Iterable[int]) -> tuple[list[CommitRows], list[PlannedFile]]:
+def _feed(log: Log, first: Snapshot, numbers: Sequence[int]) -> tuple[list[CommitRows], list[PlannedFile]]:
     files = {identity(file): file for file in first.files}
     metadata = first.metadata
     feed, read = [], []
-    vacuumed = log.vacuumed()
+    vacuumed, entries = log.vacuumed(), log.entries(numbers)
     for number in numbers:
         if any(holds(gone, n) for gone, n in ((vacuumed.changes, number), (vacuumed.rows, number))):
             raise _NotAllowed(f"what version {number} changed was vacuumed")
         try:
-            entry = log.entry(number)
+            entry = next(entries)
         except (VersionVacuumedError, CorruptionError) as error:
             raise _NotAllowed(f"the log entry of version {number} cannot be read") from error
         size = len(entry.data)
@@ -464,8 +464,10 @@ def _commits(left: Side, right: Side) -> tuple[Version, ...]:
     if right.log is None or right.snapshot is None or not (left.is_nothing or _same_table(left, right)):
         return ()
     ends = sorted([-1 if left.snapshot is None else left.snapshot.version, right.snapshot.version])
-    found = []
-    for number in range(ends[0] + 1, ends[1] + 1):
+    numbers, found = range(ends[0] + 1, ends[1] + 1), list[Version]()
+    with suppress(VersionVacuumedError, CorruptionError):
+        found.extend(right.log.versions_of(numbers))
+    for number in numbers[len(found) :]:
         with suppress(VersionVacuumedError, CorruptionError):  # what is gone is not among "those that are there"
             found.append(right.log.version(number))
     return tuple(found)

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     Client = S3Store | GCSStore | AzureStore
 
 RETRIES = ("max_retries", "retry_timeout")
+PROFILE = "aws_profile"
 _SECRET_NAME = re.compile("KEY|SECRET|TOKEN|SAS|PASSWORD|CREDENTIAL|SIGNATURE", re.IGNORECASE)
 _ENVIRONMENT = re.compile("AWS_|AZURE_|GOOGLE_")
 _QUERY = re.compile(r"(\w+://[^\s?]*)\?[^\s'\")]+")
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+_KEYS = frozenset(["aws_access_key_id", "access_key_id", "aws_skip_signature", "skip_signature"])
 HIDDEN = "***"
 MOST_WORDS = 600
 
@@ -52,6 +54,23 @@ class Bucket:
     def client(self) -> Client:
         """Its client, shared by all that reach it so."""
         return _client(self)
+
+    @property
+    def shared_options(self) -> dict[str, str]:
+        """What deltalake, and but for retries Polars, must be told: the options, a profile's keys in its place."""
+        options = dict(self.options)
+        options.pop(PROFILE, None)
+        session = _session(self)
+        if session is None:
+            return options
+        keys = session.get_credentials().get_frozen_credentials()
+        found = {
+            "aws_access_key_id": keys.access_key,
+            "aws_secret_access_key": keys.secret_key,
+            "aws_session_token": keys.token,
+            "aws_region": session.region_name,
+        }
+        return {name: value for name, value in found.items() if value} | options
 
     def redacted(self, text: str) -> str:
         """A text without what the options and the environment keep secret, and without the queries of URLs."""
@@ -116,8 +135,12 @@ def _client(bucket: Bucket) -> Client:
     options = dict(bucket.options)
     settings: dict[str, Any] = {
         "retry_config": retries(options),
-        "config": {name: value for name, value in options.items() if name not in RETRIES},
+        "config": {name: value for name, value in options.items() if name not in (*RETRIES, PROFILE)},
     }
+    if (session := _session(bucket)) is not None:
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        settings["credential_provider"] = Boto3CredentialProvider(session)
     kinds: dict[str, Any] = {
         "s3": obstore.store.S3Store,
         "gs": obstore.store.GCSStore,
@@ -131,6 +154,35 @@ def _client(bucket: Bucket) -> Client:
             hint="docs/reference/object-storage.md lists the options",
         ) from None
     return client
+
+
+@lru_cache(maxsize=32)
+def _session(bucket: Bucket) -> Any:
+    """The session of boto3 for a profile of the AWS tools; None where none is named, or keys are given.
+
+    Raises InvalidInputError: there is no such profile, it gives no keys, or boto3 is not installed.
+    """
+    options = dict(bucket.options)
+    name = options.get(PROFILE) or ("" if "AWS_ACCESS_KEY_ID" in os.environ else os.environ.get("AWS_PROFILE"))
+    if bucket.scheme != "s3" or not name or _KEYS & options.keys():
+        return None
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+    except ImportError as error:
+        raise InvalidInputError(
+            f"profile '{name}' of the AWS tools needs boto3, which is not installed",
+            hint="pip install boto3, or: aws configure export-credentials --format env",
+        ) from error
+    try:
+        session = boto3.Session(profile_name=name)
+        if session.get_credentials() is None:
+            raise InvalidInputError(f"profile '{name}' of the AWS tools gives no keys", hint="aws configure list")
+    except BotoCoreError as error:
+        raise InvalidInputError(
+            f"profile '{name}' of the AWS tools: {error}", hint="aws configure list-profiles"
+        ) from error
+    return session
 
 
 def retries(options: Mapping[str, str]) -> dict[str, Any] | None:

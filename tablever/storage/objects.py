@@ -215,7 +215,8 @@ class ObjectStorage:
 
     def polars_options(self) -> dict[str, Any]:
         """The options under their names, and no search for others."""
-        options: dict[str, Any] = {n: value for n, value in self.bucket.options if n not in RETRIES}
+        shared = self.bucket.shared_options
+        options: dict[str, Any] = {name: value for name, value in shared.items() if name not in RETRIES}
         for name, value in (retries(dict(self.bucket.options)) or {}).items():
             if name == "max_retries":
                 options[name] = value
@@ -225,7 +226,7 @@ class ObjectStorage:
 
     def deltalake_options(self) -> dict[str, str]:
         """The options under their names."""
-        return dict(self.bucket.options)
+        return self.bucket.shared_options
 
     def words(self, error: BaseException) -> str:
         """One line, without secrets."""
