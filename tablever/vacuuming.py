@@ -115,8 +115,7 @@ def vacuum(
         )
         mine.update({again.number} if again else ())
         version = version or again
-    for removal in left.removals:
-        log.storage.remove(removal.path)
+    log.storage.remove_many([removal.path for removal in left.removals])
     done = VacuumPlan(first.policy, first.kept, left.removals, first.spared, left.lost, left.lost_changes)
     return _as_report(done, version=version, dry_run=False)
 

@@ -268,6 +268,11 @@ class LocalStorage:
         with storage_errors(f"remove '{self.path(relative)}'"):
             self.path(relative).unlink(missing_ok=True)
 
+    def remove_many(self, relatives: Sequence[str]) -> None:
+        """Remove objects that may be gone already, in their order."""
+        for relative in relatives:
+            self.remove(relative)
+
 
 @dataclass(frozen=True)
 class LocalPlace:

@@ -321,6 +321,11 @@ class ObjectStorage:
         with suppress(FileNotFoundError), self.bucket.errors(f"remove '{self.location(path)}'"):
             self.bucket.client.delete(self.key(path))
 
+    def remove_many(self, paths: Sequence[str]) -> None:
+        """Remove objects that may be gone already, some at once."""
+        for _ in _at_once(self.remove, paths):
+            pass
+
     @contextmanager
     def _writing(self, path: str) -> Iterator[None]:
         doing = f"write '{self.location(path)}'"

@@ -212,6 +212,9 @@ class Storage(Protocol):
     def remove(self, path: str) -> None:
         """Remove an object that may be gone already."""
 
+    def remove_many(self, paths: Sequence[str]) -> None:
+        """Remove objects that may be gone already; raises where it comes to one that cannot be removed."""
+
     # -- what only a disk has
 
     def set_modified(self, path: str, seconds: float) -> None:
