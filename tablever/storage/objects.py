@@ -38,6 +38,7 @@ PROOF = "_tablever/cache/conditional-put"
 _T = TypeVar("_T")
 _U = TypeVar("_U")
 
+_REGIONS = frozenset(["aws_region", "region", "aws_default_region", "default_region"])
 _proven: set[Bucket] = set()
 
 
@@ -222,6 +223,12 @@ class ObjectStorage:
                 options[name] = value
             else:
                 options["retry_timeout_ms"] = int(value.total_seconds() * 1000)
+        if (
+            self.bucket.scheme == "s3"
+            and not _REGIONS & options.keys()
+            and not _REGIONS & {n.lower() for n in os.environ}
+        ):
+            options["aws_region"] = "us-east-1"  # as obstore takes it; Polars would ask the bucket, and warn
         return {"storage_options": options or None, "credential_provider": None}
 
     def deltalake_options(self) -> dict[str, str]:
@@ -374,7 +381,7 @@ class ObjectPlace:
         return False
 
     def kind(self) -> str | None:
-        """``folder`` where something lies below it; a bucket that is empty is one, too."""
+        """``folder`` where something lies below it."""
         return "folder" if self._holds(self.prefix) else None
 
     def is_table(self) -> bool:

@@ -248,6 +248,14 @@ def test_one_failure_is_not_seen(network: FaultyNetwork, table: tv.Table, kind: 
     assert not tv.verify(table, level="rows").damaged
 
 
+def test_a_plan_shows_no_secret(table: tv.Table) -> None:
+    """What Polars shows of a scan has no credentials in it."""
+    scan = tv.scan_version(table)
+    shown = f"{scan!r} {scan.explain()}"
+    assert "s3://" in shown
+    assert dict(table.log.storage.bucket.options)["aws_secret_access_key"] not in shown  # type: ignore[attr-defined]
+
+
 def test_nobody_knows(network: FaultyNetwork, table: tv.Table) -> None:
     """Where the answer to a commit is lost and the store is gone, that is said, and what was written stays."""
     network.inject(Fault("answer lost", of=asked("PUT log entry"), times=None))
