@@ -207,6 +207,7 @@ class Log:
 
     def committed(self, number: int, data: bytes) -> Version:
         """What ``version`` says of an entry that was put just now, from its bytes."""
+        self._files.keep(number, data)
         self._versions[number] = self._describe_entry(number, data)
         return self._versions[number]
 

@@ -61,6 +61,7 @@ class LogFiles:
         self._looked = 0.0
         self._anchor: Anchor | None = None
         self._digest: tuple[int, bytes] | None = None
+        self._kept: tuple[int, bytes] | None = None
         self._recorded: dict[int, commits.Recorded] = {}
 
     def relist(self) -> Listing:
@@ -123,6 +124,9 @@ class LogFiles:
 
     def entry(self, number: int) -> bytes:
         """The bytes of a version's log entry."""
+        kept = self._kept
+        if kept is not None and kept[0] == number:
+            return kept[1]
         try:
             return self.storage.get(entry_path(number))
         except FileNotFoundError as error:
@@ -141,6 +145,9 @@ class LogFiles:
 
     def start(self, number: int) -> bytes:
         """The first FIRST_LINE bytes of a version's log entry."""
+        kept = self._kept
+        if kept is not None and kept[0] == number:
+            return kept[1][:FIRST_LINE]
         try:
             return self.storage.get_range(entry_path(number), 0, FIRST_LINE)
         except FileNotFoundError as error:
@@ -153,7 +160,13 @@ class LogFiles:
         self.note_time(number, commits.find_info(values))
         if self._anchor is not None and self._anchor.number == number:
             self._digest = (number, hashlib.sha256(data).digest())
+            self.keep(number, data)
         return values
+
+    def keep(self, number: int, data: bytes) -> None:
+        """Have the newest entry at hand where another look is a request; whether it is still there, the head tells."""
+        if self.storage.look_seconds:
+            self._kept = number, data
 
     def info(self, number: int) -> Mapping[str, Any]:
         """An entry's commitInfo, from its first line where that is all it takes."""
@@ -201,10 +214,17 @@ class LogFiles:
 
     def _replay(self, number: int, known: Mapping[int, replay.State]) -> replay.State:
         base, state = self._base(number, known)
-        numbers = range(base + 1, number + 1)
-        for each, data in zip(numbers, self.storage.get_many(map(entry_path, numbers)), strict=True):
+        for each, data in self._after(base, number):
             state = replay.apply(state, build_actions(self._values(each, data), name=entry_name(each)))
         return state
+
+    def _after(self, base: int, number: int) -> Iterator[tuple[int, bytes]]:
+        """The log entries after a version, up to another, with their numbers."""
+        kept = self._kept
+        if kept is not None and kept[0] == number == base + 1:
+            return iter([kept])
+        numbers = range(base + 1, number + 1)
+        return zip(numbers, self.storage.get_many(map(entry_path, numbers)), strict=True)
 
     def _base(self, number: int, known: Mapping[int, replay.State]) -> tuple[int, replay.State]:
         newest = max((each for each in known if each <= number), default=-1)
