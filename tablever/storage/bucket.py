@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from configparser import Error as ConfigParserError
+from configparser import RawConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tablever.errors import InvalidInputError, StorageError, TableverError
@@ -30,6 +33,13 @@ _QUERY = re.compile(r"(\w+://[^\s?]*)\?[^\s'\")]+")
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 _KEYS = frozenset(["aws_access_key_id", "access_key_id", "aws_skip_signature", "skip_signature"])
+_KEPT = frozenset(["aws_access_key_id", "aws_secret_access_key"])
+# Where the AWS tools keep profiles, what is said later before what is said earlier: variable, usual place, section.
+_PROFILES = (
+    ("AWS_CONFIG_FILE", "~/.aws/config", "profile {}"),
+    ("AWS_CONFIG_FILE", "~/.aws/config", "{}"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", "{}"),
+)
 HIDDEN = "***"
 MOST_WORDS = 600
 
@@ -52,29 +62,17 @@ class Bucket:
 
     @property
     def client(self) -> Client:
-        """Its client, shared by all that reach it so."""
-        return _client(self)
+        """Its client, shared by all that reach it so, in the same environment."""
+        return _client(self, tuple(sorted(_surroundings().items())))
 
     @property
     def shared_options(self) -> dict[str, str]:
-        """What deltalake, and but for retries Polars, must be told: the options, a profile's keys in its place."""
-        options = dict(self.options)
-        options.pop(PROFILE, None)
-        session = _session(self)
-        if session is None:
-            return options
-        keys = session.get_credentials().get_frozen_credentials()
-        found = {
-            "aws_access_key_id": keys.access_key,
-            "aws_secret_access_key": keys.secret_key,
-            "aws_session_token": keys.token,
-            "aws_region": session.region_name,
-        }
-        return {name: value for name, value in found.items() if value} | options
+        """What each library is told: the options, and where they name a profile, its keys and region."""
+        return _profile(self) | {name: value for name, value in self.options if name != PROFILE}
 
     def redacted(self, text: str) -> str:
         """A text without what the options and the environment keep secret, and without the queries of URLs."""
-        for secret in sorted(_secrets(self.options), key=len, reverse=True):
+        for secret in sorted(_secrets(self.shared_options), key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
         return _QUERY.sub(rf"\1?{HIDDEN}", text)
 
@@ -128,19 +126,15 @@ def bucket_of(scheme: str, name: str, options: Mapping[str, str] | None) -> Buck
 
 
 @lru_cache(maxsize=32)
-def _client(bucket: Bucket) -> Client:
+def _client(bucket: Bucket, environment: tuple[tuple[str, str], ...]) -> Client:  # noqa: ARG001 - obstore reads it
     import obstore.store
     from obstore.exceptions import BaseError
 
-    options = dict(bucket.options)
+    options = bucket.shared_options
     settings: dict[str, Any] = {
         "retry_config": retries(options),
-        "config": {name: value for name, value in options.items() if name not in (*RETRIES, PROFILE)},
+        "config": {name: value for name, value in options.items() if name not in RETRIES},
     }
-    if (session := _session(bucket)) is not None:
-        from obstore.auth.boto3 import Boto3CredentialProvider
-
-        settings["credential_provider"] = Boto3CredentialProvider(session)
     kinds: dict[str, Any] = {
         "s3": obstore.store.S3Store,
         "gs": obstore.store.GCSStore,
@@ -156,33 +150,33 @@ def _client(bucket: Bucket) -> Client:
     return client
 
 
-@lru_cache(maxsize=32)
-def _session(bucket: Bucket) -> Any:
-    """The session of boto3 for a profile of the AWS tools; None where none is named, or keys are given.
+def _profile(bucket: Bucket) -> dict[str, str]:
+    """The keys and the region of a profile of the AWS tools; none where none is named, or keys are given.
 
-    Raises InvalidInputError: there is no such profile, it gives no keys, or boto3 is not installed.
+    Raises InvalidInputError: there is no such profile, or it says how keys are to be had elsewhere.
     """
     options = dict(bucket.options)
     name = options.get(PROFILE) or ("" if "AWS_ACCESS_KEY_ID" in os.environ else os.environ.get("AWS_PROFILE"))
     if bucket.scheme != "s3" or not name or _KEYS & options.keys():
-        return None
-    try:
-        import boto3
-        from botocore.exceptions import BotoCoreError
-    except ImportError as error:
+        return {}
+    found: dict[str, str] = {}
+    for variable, usual, section in _PROFILES:
+        file = Path(os.environ.get(variable, usual)).expanduser()
+        parser = RawConfigParser()
+        try:
+            parser.read(file, encoding="utf-8")
+        except (ConfigParserError, UnicodeDecodeError) as error:
+            raise InvalidInputError(f"'{file}' cannot be read: it is damaged", hint=None) from error
+        found |= dict(parser[section.format(name)]) if parser.has_section(section.format(name)) else {}
+    if not found.keys() >= _KEPT:
+        there = f"has no keys, but {', '.join(sorted(found))}" if found else "is not there"
         raise InvalidInputError(
-            f"profile '{name}' of the AWS tools needs boto3, which is not installed",
-            hint="pip install boto3, or: aws configure export-credentials --format env",
-        ) from error
-    try:
-        session = boto3.Session(profile_name=name)
-        if session.get_credentials() is None:
-            raise InvalidInputError(f"profile '{name}' of the AWS tools gives no keys", hint="aws configure list")
-    except BotoCoreError as error:
-        raise InvalidInputError(
-            f"profile '{name}' of the AWS tools: {error}", hint="aws configure list-profiles"
-        ) from error
-    return session
+            f"profile '{name}' of the AWS tools {there}",
+            hint="aws configure export-credentials --format env turns a profile into environment variables",
+            profile=name,
+        )
+    kept = {key: found[key] for key in (*_KEPT, "aws_session_token") if key in found}
+    return kept | ({"aws_region": found["region"]} if "region" in found else {})
 
 
 def retries(options: Mapping[str, str]) -> dict[str, Any] | None:
@@ -205,7 +199,12 @@ def seconds(text: str, what: str) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
-def _secrets(options: tuple[tuple[str, str], ...]) -> set[str]:
-    given = {value for name, value in options if _SECRET_NAME.search(name)}
-    around = {value for name, value in os.environ.items() if _ENVIRONMENT.match(name) and _SECRET_NAME.search(name)}
+def _surroundings() -> dict[str, str]:
+    """What the environment says of clouds."""
+    return {name: value for name, value in os.environ.items() if _ENVIRONMENT.match(name)}
+
+
+def _secrets(options: Mapping[str, str]) -> set[str]:
+    given = {value for name, value in options.items() if _SECRET_NAME.search(name)}
+    around = {value for name, value in _surroundings().items() if _SECRET_NAME.search(name)}
     return {secret for secret in given | around if len(secret) > 3}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ class Forgetful(MemoryStore):  # type: ignore[misc]
 
 def in_memory(monkeypatch: pytest.MonkeyPatch, store: MemoryStore) -> None:
     """Every bucket is this store."""
-    monkeypatch.setattr(bucket, "_client", lambda _: store)
+    monkeypatch.setattr(bucket, "_client", lambda *_: store)
     monkeypatch.setattr(objects, "_proven", set())
 
 
@@ -147,7 +146,6 @@ def test_options_that_make_no_sense(uri: str, options: Any, said: str) -> None:
 
 def test_a_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A profile of the AWS tools gives keys and region, to every engine; keys that are given come first."""
-    pytest.importorskip("boto3")
     (tmp_path / "credentials").write_text("[work]\naws_access_key_id = AKIAWORK\naws_secret_access_key = w0rk\n")
     (tmp_path / "config").write_text("[profile work]\nregion = eu-west-3\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
@@ -163,12 +161,16 @@ def test_a_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         tv.open_table("s3://data/t", storage_options={"aws_profile": "nobody"})
 
 
-def test_a_profile_without_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where boto3 is not installed, a profile is refused with what to do."""
-    monkeypatch.setitem(sys.modules, "boto3", None)
-    with pytest.raises(InvalidInputError, match="needs boto3") as caught:
-        tv.open_table("s3://data/t", storage_options={"aws_profile": "without"})
-    assert "pip install" in str(caught.value.hint)
+def test_a_profile_without_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A profile that says how keys are had elsewhere is refused, with what to do."""
+    (tmp_path / "config").write_text("[profile sso]\nsso_session = corp\nregion = eu-west-3\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_PROFILE", "sso")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    with pytest.raises(InvalidInputError, match="has no keys, but region, sso_session") as caught:
+        tv.open_table("s3://data/t")
+    assert "export-credentials" in str(caught.value.hint)
 
 
 def test_an_unreachable_store() -> None:
