@@ -19,7 +19,6 @@ from tablever.cli.main import exit_code
 from tablever.errors import (
     AlreadyExistsError,
     ConflictError,
-    InvalidInputError,
     StorageError,
     TableNotFoundError,
     VersionVacuumedError,
@@ -411,21 +410,7 @@ def answered(network: FaultyNetwork) -> list[int]:
     return found
 
 
-# Options
-
-
-def test_options_that_make_no_sense(seaweedfs: Server, tmp_path: Path) -> None:
-    """Unknown options, options of a folder, and credentials in a URI are refused before anything is asked."""
-    with pytest.raises(InvalidInputError, match="storage_options are for object stores"):
-        tv.create_table(tmp_path / "t", ROWS, storage_options={"aws_region": "x"})
-    with pytest.raises(InvalidInputError, match="cannot reach"):
-        tv.open_table(place(seaweedfs), storage_options={"no_such_option": "x"})
-    with pytest.raises(InvalidInputError, match="credentials"):
-        tv.open_table("s3://key:secret@bucket/t")
-    with pytest.raises(InvalidInputError, match="texts by name"):
-        tv.open_table(place(seaweedfs), storage_options={"aws_region": 3})  # type: ignore[dict-item]
-    with pytest.raises(InvalidInputError, match="max_retries"):
-        tv.open_table(place(seaweedfs), storage_options={"max_retries": "many"})
+# Handles and keys
 
 
 def test_a_table_crosses_processes(seaweedfs: Server) -> None:
