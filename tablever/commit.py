@@ -378,6 +378,7 @@ def _after(log: Log, staging: Staging, proposal: Proposal, number: int, moment: 
 
 def _checkpoint(log: Log, number: int) -> None:
     from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
 
     settings = log.snapshot(number).metadata.configuration
     if settings.get("delta.enableExpiredLogCleanup", "true") != "false":
@@ -388,6 +389,10 @@ def _checkpoint(log: Log, number: int) -> None:
             "delta.enableExpiredLogCleanup = 'false'",
             stacklevel=2,
         )
-    DeltaTable(log.storage.uri, version=number, storage_options=log.storage.deltalake_options()).create_checkpoint()
+    storage = log.storage
+    try:
+        DeltaTable(storage.uri, version=number, storage_options=storage.deltalake_options()).create_checkpoint()
+    except (DeltaError, OSError, ValueError) as error:  # its words are logged
+        raise StorageError(f"deltalake: {storage.words(error)}") from storage.cause(error)
     for name in (f"{LOG_FOLDER}/{number:020}.checkpoint.parquet", f"{LOG_FOLDER}/_last_checkpoint"):
         log.storage.sync(name)

@@ -105,6 +105,8 @@ class Bucket:
             hint = "check the credentials: storage_options, or the environment"
         elif kind == "GenericError":
             hint = "check the endpoint and the credentials, and run it again"
+            if "builder error" in reason:
+                hint = "an endpoint without TLS (http://) needs allow_http=true, in the environment AWS_ALLOW_HTTP"
         return StorageError(f"cannot {doing}: {reason}", hint=hint, reason=reason, **facts)
 
 

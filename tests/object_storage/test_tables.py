@@ -26,28 +26,10 @@ from tablever.errors import (
 from tablever.storage import open_storage
 from tests import reading
 from tests.object_storage.faults import Fault, FaultyNetwork, asked
+from tests.object_storage.places import environment, place, quick
 from tests.object_storage.servers import Server
 
 ROWS = [{"id": n, "part": "New York" if n % 2 else "a/b", "stars": n % 5, "text": f"text {n} é"} for n in range(60)]
-
-
-def place(server: Server, name: str = "reviews") -> str:
-    """A URI that no other test uses."""
-    return server.uri(f"{uuid.uuid4().hex}/{name}")
-
-
-def quick(server: Server) -> dict[str, str]:
-    """The server's options, with little patience."""
-    return server.storage_options | {"max_retries": "2", "retry_timeout": "5s"}
-
-
-def environment(server: Server) -> dict[str, str]:
-    """The server's options as a user's environment has them."""
-    cloud = {"s3": "AWS", "az": "AZURE", "gs": "GOOGLE"}[server.scheme]
-    named = {
-        name if name.startswith(cloud.lower()) else f"{cloud}_{name}": v for name, v in server.storage_options.items()
-    }
-    return {name.upper(): value for name, value in named.items()}
 
 
 def lived(uri: str | Path, options: Mapping[str, str] | None = None, **creation: Any) -> tv.Table:
