@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from tablever import sealed
+from tablever.errors import StorageError
 from tablever.json_values import to_json
 from tablever.model import Pin, Run, Tag
 from tablever.storage import Storage
@@ -116,14 +117,25 @@ def kind_of(path: str) -> str:
 
 
 def put(storage: Storage, path: str, values: Mapping[str, Any]) -> bool:
-    """Put an object and enter it into the journal; False where one of that name is there. Raises StorageError."""
+    """Put an object and enter it into the journal; False where one of that name is there.
+
+    Raises StorageError; where the object was made, but could not be entered, its fact ``made`` is the object's path.
+    """
     data = sealed.render(path, kind_of(path), to_json({k: v for k, v in values.items() if v is not None}))
     if not storage.put_if_absent(path, data):
         return False
     entry = {"entry": path, "entryDigest": sealed.digest(data), "version": values.get("version")}
-    number = max(journal_numbers(storage), default=-1) + 1
-    while not storage.put_if_absent(at := journal_path(number), sealed.render(at, KINDS[JOURNAL], entry)):
-        number += 1
+    try:
+        number = max(journal_numbers(storage), default=-1) + 1
+        while not storage.put_if_absent(at := journal_path(number), sealed.render(at, KINDS[JOURNAL], entry)):
+            number += 1
+    except StorageError as error:
+        raise StorageError(
+            f"'{path}' was made and counts, but the journal that would tell of its loss has no entry of it: {error}",
+            hint="do not make it again: it is there",
+            made=path,
+            reason=error.facts.get("reason"),
+        ) from error
     return True
 
 

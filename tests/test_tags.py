@@ -267,3 +267,23 @@ def test_refused_versions_leave_no_tag(table: tv.Table) -> None:
     with pytest.raises(errors.InvalidInputError):
         table.tag("v1.0", message="\ud800")
     assert table.tag("v1.0").version == 2
+
+
+def test_a_tag_that_cannot_be_entered_into_the_journal(table: tv.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the tag was made and the journal's entry was not, the error says that it is there; it counts."""
+    storage = type(table.log.storage)
+    put = storage.put_if_absent
+
+    def refusing(self: Any, path: str, data: bytes) -> bool:
+        if path.startswith(witness_files.JOURNAL):
+            raise errors.StorageError("cannot write: the network is down", reason="the network is down")
+        return put(self, path, data)
+
+    monkeypatch.setattr(storage, "put_if_absent", refusing)
+    with pytest.raises(errors.StorageError, match="was made and counts") as caught:
+        tv.tag(table, "v1.0", 1)
+    assert caught.value.made == witness_files.tag_path("v1.0")
+    assert caught.value.reason == "the network is down"
+    monkeypatch.undo()
+    assert [(each.name, each.version) for each in tv.list_tags(table)] == [("v1.0", 1)]
+    assert tv.resolve_version(table, "v1.0").number == 1

@@ -295,23 +295,32 @@ class ObjectStorage:
 
         Asked once a process: one request, two the first time. Such stores would let two writers overwrite one another.
         """
-        from obstore.exceptions import AlreadyExistsError, PreconditionError
+        from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 
         if self.bucket in _proven:
             return
-        for _ in range(2):
+        taken, failure = 0, None
+        for _ in range(TRIES):
             with self._writing(PROOF):
                 try:
                     self.bucket.client.put(self.key(PROOF), b"", mode="create")
                 except (AlreadyExistsError, PreconditionError):
                     _proven.add(self.bucket)
                     return
-        raise UnsupportedFeatureError(
-            f"cannot write to '{self.uri}': the store ignores the condition of a put, so that two writers would "
-            "overwrite one another",
-            hint="a store with conditional puts (If-None-Match): S3, GCS, Azure, and current servers of one's own",
-            feature="conditional put",
-        )
+                except GenericError as error:  # no answer is no proof of anything: it is asked again
+                    failure = error
+                    continue
+            taken += 1
+            if taken == 2:
+                raise UnsupportedFeatureError(
+                    f"cannot write to '{self.uri}': the store ignores the condition of a put, so that two writers "
+                    "would overwrite one another",
+                    hint="a store with conditional puts (If-None-Match): S3, GCS, Azure, and current servers of "
+                    "one's own",
+                    feature="conditional put",
+                )
+        assert failure is not None
+        raise self.bucket.failed(f"write '{self.location(PROOF)}'", failure) from None
 
     def put(self, path: str, data: bytes) -> None:
         """Write an object under a name that nobody else uses."""
@@ -323,9 +332,15 @@ class ObjectStorage:
         return Upload(self, path)
 
     def remove(self, path: str) -> None:
-        """Remove an object that may be gone already."""
+        """Remove an object that may be gone already. A connection that broke is tried once more: obstore does not."""
+        from obstore.exceptions import GenericError
+
+        key = self.key(path)
         with suppress(FileNotFoundError), self.bucket.errors(f"remove '{self.location(path)}'"):
-            self.bucket.client.delete(self.key(path))
+            try:
+                self.bucket.client.delete(key)
+            except GenericError:
+                self.bucket.client.delete(key)
 
     def remove_many(self, paths: Sequence[str]) -> None:
         """Remove objects that may be gone already, some at once."""
