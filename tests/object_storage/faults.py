@@ -195,7 +195,11 @@ class FaultyNetwork:
         try:
             while (asks := await read_message(reader)) is not None and await self._answer(asks, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):  # the client went away
+        except (
+            ConnectionError,
+            asyncio.IncompleteReadError,
+            asyncio.CancelledError,
+        ):  # the client, or the proxy, is gone
             pass
         finally:
             writer.close()

@@ -60,6 +60,12 @@ class Server:
         endpoint = f"{self.address}/{self.keys['azure_storage_account_name']}"
         return {"azure_storage_endpoint": endpoint, "allow_http": "true", **self.keys}
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same as the environment has it."""
+        cloud = {"s3": "AWS_", "az": "AZURE_"}[self.scheme]
+        return {f"{cloud}{name.upper().removeprefix(cloud)}": value for name, value in self.storage_options.items()}
+
     def uri(self, path: str) -> str:
         """Where something of that path is."""
         return f"{self.scheme}://{BUCKET}/{path}"
