@@ -25,6 +25,7 @@ From the edges inwards; imports run down this list only:
     witnesses                       which versions are remembered, by what
     options, batches                what every write takes; what makes a load the same load
     commit                          plan, compare-and-swap, plan again
+    replanning                      a row-level plan for a newer head, by what came since
     plan                            a net change into files, change rows and counts
     merge, difference               rows met by key; rows in which two sets of files differ
     deletions, datafiles            rows out of, and into, Parquet

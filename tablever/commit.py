@@ -12,6 +12,7 @@ import logging
 import random
 import subprocess
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -23,19 +24,25 @@ from typing import Any
 from tablever import __version__
 from tablever.datafiles import UNCOMMITTED, Staging
 from tablever.delta import features, seals
-from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, decode_path, render_entry
+from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, render_entry
 from tablever.delta.listing import LOG_FOLDER
 from tablever.delta.replay import row_order
-from tablever.delta.vectors import vector_path
 from tablever.digest_cache import known_digest
 from tablever.digests import render_hash
-from tablever.errors import ConflictError, ConstraintError, InvalidInputError, StorageError
+from tablever.errors import (
+    ConflictError,
+    ConstraintError,
+    InvalidInputError,
+    StorageError,
+    VersionVacuumedError,
+)
 from tablever.layout import table_schema
-from tablever.log import Log, entry_path
+from tablever.log import VACUUM, Log, entry_path
 from tablever.model import Digest, Metadata, Snapshot, Version
 from tablever.plan import Proposal
 
 CHECKPOINT_INTERVAL = 50
+LONGEST_PAUSE = 0.5  # seconds, after a lost race
 BATCH_PREFIX = "tablever:"
 DELTA_OPERATIONS = {
     "create": "CREATE TABLE",
@@ -91,15 +98,20 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
         ConflictError: the head is not ``record.if_version``.
         UnsupportedFeatureError: the table needs a feature that we do not write under.
         InvalidInputError: the batch was loaded before with other content, or the metadata is not JSON.
-        StorageError: the disk refused, or a vacuum removed what was written; the table is as it was.
+        StorageError: the disk refused, or somebody removed what was written; the table is as it was.
     """
     _check_metadata(record)
     staging = Staging(log.storage)
     attempt = 0
+    vacuum: int | None = None
     while True:
-        number, entry = 0, b""
+        number, entry, landed = 0, b"", False
+        proposal: Proposal | None = None
         try:
             head = log.head()
+            if attempt and head.transactions.get(VACUUM) != vacuum:
+                staging.discard()  # a vacuum may be removing what was staged before it: write it again
+            vacuum = head.transactions.get(VACUUM)
             loaded = _batch_loaded(log, head, record)
             if loaded is not None:
                 staging.discard()
@@ -107,14 +119,15 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
             _check_head(log, head, record)
             features.check_writable(head.protocol, head.metadata)
             number = head.version + 1
-            proposal = plan(head, staging)
-            if proposal is None:
-                staging.discard()
-                return None
-            _check_append_only(log, head, proposal)
-            entry, moment = _entry(log, head, proposal, record)
-            _check_staged(log, staging, proposal)
-            landed = log.storage.put_if_absent(entry_path(number), entry)
+            with suppress(_OvertakenError):
+                proposal = _planned(log, head, plan, staging)
+                if proposal is None:
+                    staging.discard()
+                    return None
+                _check_append_only(log, head, proposal)
+                entry, moment = _entry(log, head, proposal, record)
+                _check_staged(log, head, staging, proposal)
+                landed = log.storage.put_if_absent(entry_path(number), entry)
         except BaseException as error:
             if getattr(error, "unsure", False):  # what it names must stay: it may be there, or come to be there yet
                 raise _unknown(log, number, error) from None
@@ -123,13 +136,13 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
                 raise
             raise _unsure(log, number, error) from error
         # A retransmitted link may say that the name exists, though it was this very call that made it.
-        if landed or _is_ours(log, number, entry):
+        if proposal is not None and (landed or (entry and _is_ours(log, number, entry))):
             version = log.committed(number, entry)
             _after(log, staging, proposal, number, moment)
             return version
         staging.discard_but_reusable()
         attempt += 1
-        time.sleep(random.uniform(0, min(0.5, 0.002 * 2**attempt)))
+        time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.002 * 2 ** min(attempt, 10))))
 
 
 def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Version | None:
@@ -151,6 +164,25 @@ def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Ve
     version = log.committed(0, entry)
     _after(log, staging, proposal, 0, moment)
     return version
+
+
+class _OvertakenError(Exception):
+    """The head moved on, and a vacuum took what a plan for the old one was reading, or had written."""
+
+
+def _planned(log: Log, head: Snapshot, plan: Plan, staging: Staging) -> Proposal | None:
+    """What a plan makes of a head.
+
+    Raises:
+        _OvertakenError: a file of the head is gone, and the head is another by now.
+    """
+    try:
+        return plan(head, staging)
+    except (VersionVacuumedError, FileNotFoundError) as error:
+        facts = getattr(error, "facts", {})
+        if facts.get("version", head.version) == head.version and log.head_number() > head.version:
+            raise _OvertakenError from error
+        raise
 
 
 def _unsure(log: Log, number: int, error: BaseException) -> BaseException:
@@ -216,15 +248,26 @@ def _check_append_only(log: Log, head: Snapshot, proposal: Proposal) -> None:
         )
 
 
-def _check_staged(log: Log, staging: Staging, proposal: Proposal) -> None:
-    """What a commit names is there: a vacuum with too short a safety interval may have taken it for abandoned."""
-    gone = staging.gone(_named(proposal))
-    if gone is not None:
-        raise StorageError(
-            f"cannot commit to '{log.name}': its new file '{gone}' is gone; a vacuum took it for abandoned",
-            hint="run it again, and vacuum with a safety interval longer than a commit takes",
-            file=gone,
-        )
+def _check_staged(log: Log, head: Snapshot, staging: Staging, proposal: Proposal) -> None:
+    """What a commit names is there: somebody may have taken it for abandoned.
+
+    A vacuum of ours makes a version before it removes anything, so that of a commit and a vacuum that meet, the second
+    is planned again. This is for other tools', which make none.
+
+    Raises:
+        _OvertakenError: something is gone, and the head has moved on.
+        StorageError: something is gone.
+    """
+    gone = staging.gone(proposal.named())
+    if gone is None:
+        return
+    if log.head_number() > head.version:
+        raise _OvertakenError
+    raise StorageError(
+        f"cannot commit to '{log.name}': its new file '{gone}' is gone; another tool took it for abandoned",
+        hint="run it again, and let nothing remove files that are younger than a commit takes",
+        file=gone,
+    )
 
 
 def _batch_loaded(log: Log, head: Snapshot, record: Record) -> Version | None:
@@ -252,13 +295,6 @@ def _digest(record: Record, settings: Metadata) -> str | None:
         return record.batch_content(settings)
     except InvalidInputError:  # rows that do not even fit are other content
         return None
-
-
-def _named(proposal: Proposal) -> frozenset[str]:
-    """The staged objects that a committed proposal names."""
-    paths = [*(file.path for file in proposal.added), *(file.path for file in proposal.changes)]
-    vectors = [vector_path(file.vector) for file in proposal.added if file.vector and file.vector.storage_type == "u"]
-    return frozenset([*map(decode_path, paths), *vectors])
 
 
 def _entry(log: Log, head: Snapshot | None, proposal: Proposal, record: Record) -> tuple[bytes, int]:
@@ -319,6 +355,7 @@ def _commit_info(log: Log, head: Snapshot | None, proposal: Proposal, record: Re
         "isolationLevel": "Serializable",
         "isBlindAppend": proposal.operation in ("create", "append") and not (settings and settings.key),
         "engineInfo": f"tablever/{__version__}",
+        "txnId": str(uuid.uuid4()),  # two commits that say the same are told apart: only one of them put the entry
     }
     info["userName"] = ours["author"]
     if record.message:
@@ -369,7 +406,7 @@ def _after(log: Log, staging: Staging, proposal: Proposal, number: int, moment: 
     """What is left to do once a version is in the log; none of it can undo the commit, so none of it may fail it."""
     try:
         log.storage.set_modified(entry_path(number), moment / 1000)
-        staging.discard(_named(proposal))
+        staging.discard(proposal.named())
         if number and number % CHECKPOINT_INTERVAL == 0:
             _checkpoint(log, number)
     except Exception:

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from tablever.commit import commit
-from tablever.datafiles import SHA256_TAG, Staging, write_in_place_of, write_rows
-from tablever.deletions import delete_positions, takes_vector
-from tablever.delta.actions import decode_path, decode_percent
+from tablever.datafiles import Staging, names_of, write_in_place_of, write_rows
+from tablever.deletions import delete_positions, refuse_damaged, takes_vector
+from tablever.delta.actions import decode_percent
 from tablever.delta.replay import identity
 from tablever.errors import CorruptionError, InvalidInputError
 from tablever.frames import load, split_rows, to_arrow
@@ -87,7 +87,8 @@ def compact(
 
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
         # What is merged already counts before what could be merged besides: so a compaction beside writers ends.
-        kept = [again for merged in done if (again := _again(log, head, staging, merged, in_order=not cluster))]
+        there = [merged for merged in done if staging.holds(names_of(merged.files))]
+        kept = [again for merged in there if (again := _again(log, head, staging, merged, in_order=not cluster))]
         stand = {identity(run[0]) for run in standing(head.files, [merged.sources for merged in kept])}
         kept = [merged for merged in kept if cluster or identity(merged.sources[0]) in stand]
         if not kept:
@@ -154,15 +155,7 @@ def _tagged(files: Iterable[DataFile], tag: str) -> tuple[DataFile, ...]:
 def _rows(scan: Scan) -> pl.DataFrame:
     """A scan's live rows. What a damaged file holds would be whole in the new one, and nothing would tell any more."""
     for each in scan.files:
-        path = decode_path(each.file.path, root=scan.storage.uri)
-        recorded = (each.file.tags or {}).get(SHA256_TAG)
-        if recorded is not None and scan.storage.sha256(path) != recorded:
-            raise CorruptionError(
-                f"'{path}' of '{scan.storage.name}' is damaged: its bytes are not those that were committed",
-                hint="restore it from a copy of the table; tablever verify names every version that it touches",
-                file=path,
-                version=scan.snapshot.version,
-            )
+        refuse_damaged(scan, each)
     rows = load(scan)
     if rows.height != scan.live_rows:
         raise CorruptionError(
@@ -175,7 +168,7 @@ def _rows(scan: Scan) -> pl.DataFrame:
 
 def _reusable(staging: Staging, merged: Merged) -> Merged:
     """The same; its files outlive a lost race."""
-    staging.written["compact", *map(identity, merged.sources)] = merged.files
+    staging.reuse(names_of(merged.files))
     return merged
 
 

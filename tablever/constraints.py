@@ -99,10 +99,12 @@ def translate(name: str, text: str, schema: pa.Schema) -> str:
 
     Raises:
         UnsupportedFeatureError: it does not parse, or holds something not known to mean the same in DuckDB.
+        QueryError: it is not valid Unicode.
     """
     import sqlglot
     from sqlglot.errors import SqlglotError
 
+    engine.refuse_surrogates(text, f"constraint '{name}'")
     if "\\" in text:
         raise _unsupported(name, text, "backslashes in texts")
     try:

@@ -7,6 +7,7 @@ with time, so that within one commit the order of paths is the order in which ro
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 import uuid
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -46,6 +47,7 @@ class Staging:
     storage: Storage
     paths: list[str] = field(default_factory=list)
     written: dict[Hashable, tuple[DataFile, ...]] = field(default_factory=dict)
+    reusable: set[str] = field(default_factory=set)
 
     def create(self, path: str) -> NewObject:
         """Open a new object of this commit."""
@@ -57,10 +59,17 @@ class Staging:
         written = set(self.paths)
         return next((name for name in sorted(names) if name in written and not self.storage.exists(name)), None)
 
+    def reuse(self, names: Iterable[str]) -> None:
+        """Keep objects after a lost race: the next try may use them again."""
+        self.reusable.update(names)
+
+    def rows_written(self) -> frozenset[str]:
+        """The objects that ``write_rows`` uses again."""
+        return frozenset(name for files in self.written.values() for name in names_of(files))
+
     def discard_but_reusable(self) -> None:
         """After a lost race: remove what the next try writes anew."""
-        reusable = [decode_path(file.path) for files in self.written.values() for file in files]
-        self.discard(frozenset(reusable))
+        self.discard(frozenset(self.reusable))
 
     def discard(self, keep: frozenset[str] = frozenset()) -> None:
         """Remove every object but those named."""
@@ -69,13 +78,22 @@ class Staging:
                 self.storage.remove(path)
         self.paths = [path for path in self.paths if path in keep]
 
+    def holds(self, names: Iterable[str]) -> bool:
+        """Whether all of these are objects of this commit, and were not discarded."""
+        return set(names) <= set(self.paths)
+
 
 _stamps = itertools.count()
+_newest = 0
+_lock = threading.Lock()
 
 
 def _name() -> str:
-    """Grows from call to call in a process, and with the clock across processes."""
-    return f"{time.time_ns():016x}{next(_stamps):06x}-{uuid.uuid4().hex[:12]}"
+    """Grows from call to call in a process, also where the clock goes back, and with the clock across processes."""
+    global _newest  # noqa: PLW0603 - the clock is the process's, and so is what it said last
+    with _lock:
+        _newest = max(_newest + 1, time.time_ns())
+        return f"{_newest:016x}{next(_stamps):06x}-{uuid.uuid4().hex[:12]}"
 
 
 def encode_path(path: str) -> str:
@@ -97,9 +115,15 @@ def write_rows(
     if origin is None:
         return tuple(_data_files(staging, metadata, rows, file_bytes))
     again = (origin, metadata.schema_string, metadata.partition_columns)
-    if again not in staging.written:
+    if again not in staging.written or not staging.holds(names_of(staging.written[again])):
         staging.written[again] = tuple(_data_files(staging, metadata, rows, file_bytes))
+        staging.reuse(names_of(staging.written[again]))
     return staging.written[again]
+
+
+def names_of(files: Iterable[DataFile]) -> list[str]:
+    """Where data files lie, relative to the table."""
+    return [decode_path(file.path) for file in files]
 
 
 def write_in_place_of(

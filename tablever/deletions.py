@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from tablever.datafiles import Staging, write_rows
+from tablever.datafiles import SHA256_TAG, Staging, write_rows
 from tablever.delta import stats, vectors
+from tablever.delta.actions import decode_path
+from tablever.errors import CorruptionError
 from tablever.model import DataFile, Metadata, Snapshot
 from tablever.scan import Positions, Scan, ScanFile
 
@@ -48,7 +50,26 @@ def delete_positions(staging: Staging, scan: Scan, positions: Mapping[int, Posit
         else:
             rewritten.append((file, every))
     removed = (*emptied, *(file.file for file, _ in [*marked, *rewritten]))
+    for file, _ in rewritten:
+        refuse_damaged(scan, file)
     return Replacement(removed, (*_with_vectors(staging, marked), *_rewritten(staging, metadata, rewritten)))
+
+
+def refuse_damaged(scan: Scan, file: ScanFile) -> None:
+    """Check a file's bytes before its rows are written into another: there nothing would tell any more.
+
+    Raises:
+        CorruptionError: they are not those that were committed.
+    """
+    path = decode_path(file.file.path, root=scan.storage.uri)
+    recorded = (file.file.tags or {}).get(SHA256_TAG)
+    if recorded is not None and scan.storage.sha256(path) != recorded:
+        raise CorruptionError(
+            f"'{path}' of '{scan.storage.name}' is damaged: its bytes are not those that were committed",
+            hint="restore it from a copy of the table; tablever verify names every version that it touches",
+            file=path,
+            version=scan.snapshot.version,
+        )
 
 
 def uses_vectors(snapshot: Snapshot) -> bool:

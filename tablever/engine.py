@@ -389,6 +389,7 @@ def check_expression(text: str, schema: pa.Schema, what: str, *, predicate: bool
     """
     if not isinstance(text, str):
         raise QueryError(f"{what} must be a text, not {type(text).__name__}", hint='a DuckDB expression: "stars > 3"')
+    refuse_surrogates(text, what)
     with cursor() as connection:
         trees = [parse(connection, wrapper.format(text)) for wrapper in expressions.WRAPPERS]
         tree = expressions.only_expression(trees, text, what)
@@ -403,6 +404,20 @@ def check_expression(text: str, schema: pa.Schema, what: str, *, predicate: bool
             f"{what} '{text}' is not true or false but {kind}", hint='compare it with something: "stars > 3"'
         )
     return tree
+
+
+def refuse_surrogates(text: str, what: str) -> None:
+    """Refuse text that UTF-8 cannot hold: half of a surrogate pair.
+
+    Raises:
+        QueryError: it holds one.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError(
+            f"{what} is not valid Unicode: {text!r}", hint=f"character {error.start} is half of a surrogate pair"
+        ) from error
 
 
 def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> Mapping[str, Any]:

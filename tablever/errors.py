@@ -22,7 +22,7 @@ class TableverError(Exception):
     code = "error"
 
     def __init__(self, message: str, *, hint: str | None = None, **facts: Any) -> None:
-        super().__init__(message)
+        super().__init__(message.encode(errors="backslashreplace").decode())  # what is quoted may be no Unicode
         self.hint = hint
         self.facts: Mapping[str, Any] = facts
 

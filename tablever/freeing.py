@@ -96,7 +96,7 @@ def plan_vacuum(
             them, a writer about to commit them.
     """
     span = range(ledger.first, ledger.head + 1)
-    chosen = policy.keeps(ledger.times, now)
+    chosen = policy.keeps(ledger.times, now, ledger.upkeep)
     sure = np.array([number in pinned or number == ledger.head for number in span], np.bool_)
     rows = sure | (chosen & ~_flags(span, vacuumed.rows))
     changes = sure | (chosen & ~_flags(span, vacuumed.rows) & ~_flags(span, vacuumed.changes))
@@ -128,11 +128,16 @@ def plan_vacuum(
 
 def is_leftover(path: str) -> bool:
     """Whether an object that no version needs is what a writer left behind, by its name: another file is the user's."""
-    *folders, name = path.split("/")
-    if _TEMPORARY.fullmatch(name):
+    if is_temporary(path):
         return True
+    *folders, name = path.split("/")
     hidden = [folder for folder in folders if folder[:1] in ("_", ".") and "=" not in folder]
     return bool(_LEFTOVER.fullmatch(name)) and all(folder in _OUR_FOLDERS for folder in hidden)
+
+
+def is_temporary(path: str) -> bool:
+    """Whether an object is one that a writer was about to give its name; no log entry names it."""
+    return bool(_TEMPORARY.fullmatch(path.rpartition("/")[2]))
 
 
 def _left_at(need: Needed, ledger: Ledger, on_disk: Mapping[str, Stored]) -> datetime:

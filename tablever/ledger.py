@@ -12,11 +12,12 @@ from tablever.delta.actions import Action, Add, Remove, decode_path
 from tablever.delta.replay import Identity, identity
 from tablever.delta.vectors import vector_path
 from tablever.log import Log
-from tablever.model import ChangeFile, DataFile
+from tablever.model import ChangeFile
 from tablever.spans import Spans, joined
 from tablever.storage import Stored
 
 Kind = Literal["data", "vectors", "changes"]
+UPKEEP = ("compact", "vacuum", "optimize", "vacuum-start", "vacuum-end")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class Ledger:
     Attributes:
         first: the oldest version that the log lets one build.
         times: when each version from there to the head was made.
+        upkeep: whether each was made by a vacuum or a compaction, ours or another tool's.
         objects: by path, relative to the table and decoded.
     """
 
     first: int
     times: tuple[datetime, ...]
+    upkeep: tuple[bool, ...]
     objects: Mapping[str, Needed]
 
     @property
@@ -56,15 +59,20 @@ def read_ledger(log: Log) -> Ledger:
         UnsupportedFeatureError: an object lies outside the table's folder.
     """
     first, head = log.first_readable(), log.head_number()
-    known = {version.number: version.timestamp for version in log.versions() if first <= version.number <= head}
-    times = tuple(known.get(number) or log.version(number).timestamp for number in range(first, head + 1))
+    known = {version.number: version for version in log.versions() if first <= version.number <= head}
+    versions = [known.get(number) or log.version(number) for number in range(first, head + 1)]
     tally = _Tally(log.storage.uri)
     begun: list[Action] = [Add(file) for file in log.snapshot(first).files]
     # A checkpoint says which files live, not which change rows the commit of its version wrote.
     tally.note(first, [*begun, *(log.entry(first).actions if first in known else ())])
     for entry in log.entries(range(first + 1, head + 1)):
         tally.note(entry.number, entry.actions)
-    return Ledger(first, times, tally.finished(head))
+    return Ledger(
+        first,
+        times=tuple(version.timestamp for version in versions),
+        upkeep=tuple(version.operation in UPKEEP for version in versions),
+        objects=tally.finished(head),
+    )
 
 
 def as_stored(ledger: Ledger, stored: Iterable[Stored], node_of: Callable[[str], Hashable]) -> Ledger:
@@ -89,6 +97,16 @@ def as_stored(ledger: Ledger, stored: Iterable[Stored], node_of: Callable[[str],
     return replace(ledger, objects=objects)
 
 
+def needed_objects(action: Add | ChangeFile, root: str) -> tuple[str, ...]:
+    """The paths of what an action names: a data file and where it has one its vector's file, or a change file."""
+    if isinstance(action, ChangeFile):
+        return (decode_path(action.path, root=root),)
+    path, vector = decode_path(action.file.path, root=root), action.file.vector
+    if vector is None or vector.storage_type == "i":
+        return (path,)
+    return path, vector_path(vector, root=root)
+
+
 class _Tally:
     """Counts, version by version, how many logical files rest on each object."""
 
@@ -111,7 +129,8 @@ class _Tally:
                 name = identity(action.file)
                 gone = self._files.pop(name, ())
                 self._uses.subtract(gone)
-                came = self._objects(action.file) if isinstance(action, Add) else ()
+                came = needed_objects(action, self._root) if isinstance(action, Add) else ()
+                self._kinds.update(zip(came, ("data", "vectors"), strict=False))  # a change file may be a data file too
                 if came:
                     self._files[name] = came
                     self._uses.update(came)
@@ -121,15 +140,6 @@ class _Tally:
                 self._since[path] = number
             elif not self._uses[path] and path in self._since:
                 self._close(path, number - 1)
-
-    def _objects(self, file: DataFile) -> tuple[str, ...]:
-        path = decode_path(file.path, root=self._root)
-        self._kinds[path] = "data"  # a change file may be a data file too: then it is needed as one
-        if file.vector is None or file.vector.storage_type == "i":
-            return (path,)
-        vectors = vector_path(file.vector, root=self._root)
-        self._kinds[vectors] = "vectors"
-        return path, vectors
 
     def _close(self, path: str, last: int) -> None:
         first = self._since.pop(path)

@@ -131,9 +131,10 @@ class Log:
         Raises TableNotFoundError, CorruptionError, UnsupportedFeatureError.
         """
         number = self.head_number()
-        if self._head is None or self._head.snapshot.version != number:
-            self._head = self._load(number)
-        return self._head.snapshot
+        head = self._head  # another thread may set it, or forget it, at any moment
+        if head is None or head.snapshot.version != number:
+            self._head = head = self._load(number)
+        return head.snapshot
 
     def snapshot(self, number: int) -> Snapshot:
         """One version.
@@ -235,14 +236,11 @@ class Log:
         """
         self.head_number()
         with self._lock:
-            entries = self._files.relist().entries
-            missing = self._files.listing.missing(entries[0] - 1, entries[-1]) if entries else None
-            if missing is not None:
-                raise self._files.missing(missing)
-            unread = entries[bisect_right(entries, self._history.newest) :]
+            history, entries = self._history, self._files.numbers()
+            unread = entries[bisect_right(entries, history.newest) :]
             for number, data in zip(unread, self._files.entries(unread), strict=True):
-                self._extend(number, data)
-            return [self._history.versions[number] for number in entries]
+                self._extend(history, number, data)
+            return [history.versions[number] for number in entries]
 
     def first_readable(self) -> int:
         """The oldest version whose files the log can tell, removed or not. Raises TableNotFoundError."""
@@ -371,7 +369,7 @@ class Log:
             found = None
         if found is None or found.name != name:
             raise self._no_tag(name)
-        deletion = witness_files.read_deletion(self.storage, path)
+        deletion = witness_files.deletion_of(self.storage, path)
         if deletion is not None:
             raise TagNotFoundError(f"tag '{name}' of '{self.name}' {deletion.words}", hint=None, tag=name)
         return found
@@ -454,14 +452,15 @@ class Log:
 
     def _build(self, number: int) -> _Built:
         known = {each: built.state for each, built in list(self._snapshots.items())}
-        if self._head is not None:
-            known[self._head.snapshot.version] = self._head.state
+        head = self._head
+        if head is not None:
+            known[head.snapshot.version] = head.state
         state = self._files.state(number, known)
         time = commits.to_datetime(self._time(number).milliseconds)
         snapshot = replay.to_snapshot(state, number=number, timestamp=time, table=self.name)
         features.check_readable(snapshot.protocol, snapshot.metadata)
-        if self._head is not None:
-            snapshot.ranges.update(self._head.snapshot.ranges)
+        if head is not None:
+            snapshot.ranges.update(head.snapshot.ranges)
         return _Built(state, snapshot)
 
     def _time(self, number: int) -> _Time:
@@ -513,8 +512,7 @@ class Log:
         version = commits.to_version(number, {}, counts, before=None, commit_hash="", timestamp=snapshot.timestamp)
         return replace(version, rows=snapshot.rows, timestamp_from_file=True)
 
-    def _extend(self, number: int, data: bytes) -> None:
-        history = self._history
+    def _extend(self, history: _History, number: int, data: bytes) -> None:
         before = 0 if number == 0 else history.rows
         rows_of: commits.RowsOf = lambda file: history.files.get(replay.identity(file))  # noqa: E731
         history.note(*self._parse(number, data, before, rows_of))
@@ -538,6 +536,8 @@ class Log:
             commit_hash=hashlib.sha256(data).hexdigest(),
             timestamp=commits.to_datetime(time.milliseconds),
         )
+        if seals.is_whole(data) is False:  # what a damaged entry says of its content names nothing
+            version = replace(version, content_hash=None)
         return (replace(version, timestamp_from_file=True) if time.from_file else version), actions
 
     def _rows(self, before: int, file: DataFile) -> int | None:

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,18 @@ class LogFiles:
         return self._digest == (anchor.number, hashlib.sha256(data).digest())
 
     # -- entries
+
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the log entries that are there now, ascending.
+
+        Raises CorruptionError where one is missing between others.
+        """
+        self.listing = filled(self.relist(), self.storage)
+        entries = self.listing.entries
+        missing = self.listing.missing(entries[0] - 1, entries[-1]) if entries else None
+        if missing is not None:
+            raise self.missing(missing)
+        return entries
 
     def entry(self, number: int) -> bytes:
         """The bytes of a version's log entry."""
@@ -298,6 +310,21 @@ class LogFiles:
             file=name,
             last_good=number - 1 if number else None,
         )
+
+
+def filled(listing: Listing, storage: Storage) -> Listing:
+    """A listing of a log's folder with the entries that it lacks, though they are there.
+
+    A folder that grows while it is listed may be told with holes: of two names put meanwhile the later may be among
+    those told, and the earlier not. So what lies between entries and seems to be missing is looked for by its name.
+    """
+    entries = listing.entries
+    while entries and (missing := listing.missing(entries[0] - 1, entries[-1])) is not None:
+        if not storage.exists(entry_path(missing)):
+            break
+        entries = tuple(sorted([*entries, missing]))
+        listing = replace(listing, entries=entries)
+    return listing
 
 
 def no_table(uri: str, place: Place) -> TableNotFoundError:

@@ -18,7 +18,8 @@ from tablever import key_filters
 from tablever.changes import Net
 from tablever.datafiles import CHANGE_TYPE, Staging, write_changes, write_rows
 from tablever.deletions import Replacement, delete_positions
-from tablever.delta.actions import Transaction
+from tablever.delta.actions import Transaction, decode_path
+from tablever.delta.vectors import vector_path
 from tablever.digests import cell_sums, digest_of
 from tablever.file_digests import digest_at, recorded_sum
 from tablever.frames import ROW, split_rows, to_arrow
@@ -60,6 +61,12 @@ class Proposal:
     data_change: bool = True
     transactions: tuple[Transaction, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
+
+    def named(self) -> frozenset[str]:
+        """The objects that it needs to be there: data files, change files, files of vectors."""
+        paths = [*(file.path for file in self.added), *(file.path for file in self.changes)]
+        stored = [file.vector for file in self.added if file.vector and file.vector.storage_type == "u"]
+        return frozenset([*map(decode_path, paths), *map(vector_path, stored)])
 
 
 def insertion(

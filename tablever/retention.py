@@ -39,7 +39,7 @@ class Policy:
         text: as it was written, in one spelling.
         everything: all versions.
         age: the versions that were the head at any moment in this span before now.
-        count: so many of the newest.
+        count: so many of the newest that changed the table, and what came after them.
     """
 
     text: str
@@ -47,14 +47,19 @@ class Policy:
     age: timedelta | None = None
     count: int = 0
 
-    def keeps(self, times: Sequence[datetime], now: datetime) -> Flags:
-        """For each of the versions made at ``times``, oldest first and the head last, whether it is kept."""
+    def keeps(self, times: Sequence[datetime], now: datetime, upkeep: Sequence[bool] = ()) -> Flags:
+        """For each of the versions made at ``times``, oldest first and the head last, whether it is kept.
+
+        ``upkeep`` says of each whether it is a vacuum's or a compaction's. Those change nothing that one could want
+        back, and are not counted: else each vacuum would use up one of the versions that it is told to keep.
+        """
         kept = np.zeros(len(times), np.bool_)
         kept[-1:] = True
         if self.everything:
             kept[:] = True
         if self.count:
-            kept[-self.count :] = True
+            counted = np.flatnonzero(~np.array(upkeep, np.bool_)) if len(upkeep) else np.arange(len(times))
+            kept[counted[-self.count :][0] if len(counted) else 0 :] = True
         if self.age is not None:
             since = now - self.age
             kept[:-1] |= np.array([replaced > since for replaced in times[1:]], np.bool_)

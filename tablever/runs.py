@@ -184,7 +184,7 @@ def _read(log: Log, path: str) -> Run:
 def _linked_before(log: Log, path: str, described: Mapping[str, Any]) -> Run:
     """The link that is there; refused where it is taken back, or says something else than is said now."""
     found = _read(log, path)
-    deletion = witness_files.read_deletion(log.storage, path)
+    deletion = witness_files.deletion_of(log.storage, path)
     named = f"run '{found.run_id}' of version {found.version} of '{log.name}' as '{found.role}'"
     if deletion is not None:
         raise AlreadyExistsError(

@@ -169,7 +169,10 @@ def _scan_file(log: Log, snapshot: Snapshot, file: DataFile, path: str) -> ScanF
     unmapped = mapping_mode(snapshot.metadata) == "none"  # another tool may map our columns: to others of their names
     if unmapped and ours is not None and file.physical_rows is not None and ours == fingerprint(snapshot.metadata):
         return ScanFile(log.storage, snapshot.metadata, file, path, file.physical_rows, not globs)
-    footer = read_footer(log.storage, path, file.size)
+    try:
+        footer = read_footer(log.storage, path, file.size)
+    except FileNotFoundError as error:  # a vacuum was between the two looks
+        raise log.lost(snapshot.version, file.path) from error
     plain = not globs and is_plain(footer, snapshot.metadata)
     return ScanFile(log.storage, snapshot.metadata, file, path, footer.num_rows, plain)
 

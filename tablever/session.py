@@ -79,6 +79,7 @@ def check_text(text: object) -> str:
     """The SQL, which must be a text. Raises QueryError."""
     if not isinstance(text, str):
         raise QueryError(f"the SQL must be a text, not {type(text).__name__}", hint='query("SELECT 1")')
+    engine.refuse_surrogates(text, "the SQL")
     return text
 
 

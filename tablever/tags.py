@@ -95,7 +95,7 @@ def _check_free(log: Log, name: str, path: str) -> None:
         taken = witness_files.read_tag(log.storage, path)
     except FileNotFoundError:
         return
-    deletion = witness_files.read_deletion(log.storage, path)
+    deletion = witness_files.deletion_of(log.storage, path)
     state = f"is version {taken.version} already" if deletion is None else deletion.words
     raise AlreadyExistsError(
         f"tag '{name}' of '{log.name}' {state}",

@@ -10,11 +10,11 @@ from typing import Unpack
 from tablever.commit import commit
 from tablever.datafiles import Staging
 from tablever.delta import features
-from tablever.delta.actions import Transaction
-from tablever.freeing import VacuumPlan, plan_vacuum
-from tablever.ledger import as_stored, read_ledger
+from tablever.delta.actions import Add, Transaction
+from tablever.freeing import Removal, VacuumPlan, is_temporary, plan_vacuum
+from tablever.ledger import as_stored, needed_objects, read_ledger
 from tablever.log import VACUUM, Log, TableLike, open_log
-from tablever.model import Snapshot, Vacuumed, Version
+from tablever.model import ChangeFile, Snapshot, Vacuumed, Version
 from tablever.options import RecordOptions, record
 from tablever.plan import Proposal
 from tablever.quantities import parse_span
@@ -92,15 +92,16 @@ def vacuum(
         record(log, options)
         return _as_report(_planned(log, policy or stored_policy(log.head().metadata.configuration), now, span))
     said = record(log, options)
-    report: list[VacuumPlan] = []
+    made: list[_Made] = []
 
     def plan(head: Snapshot, _: Staging) -> Proposal | None:
         chosen = policy or stored_policy(head.metadata.configuration)
-        report[:] = [_planned(log, chosen, now, span)]
-        return _recorded(log, head, report[0])
+        if not made or not _stands(log, made[0], head, chosen):
+            made[:] = [_Made(head, chosen, _planned(log, chosen, now, span))]
+        return _recorded(log, head, made[0].plan, always=bool(_abandoned(made[0].plan)))
 
     version = commit(log, plan, said)
-    first = report[0]
+    first = made[0].plan
     mine = {version.number} if version else set()
     while True:  # what was named while the record was made is spared, and another record takes it back
         head = log.head()
@@ -115,9 +116,46 @@ def vacuum(
         )
         mine.update({again.number} if again else ())
         version = version or again
-    log.storage.remove_many([removal.path for removal in left.removals])
-    done = VacuumPlan(first.policy, first.kept, left.removals, first.spared, left.lost, left.lost_changes)
+    seen = _abandoned(first)  # what came since was written on top of the record, or may have been
+    going = tuple(each for each in left.removals if not _may_be_staged(each) or each.path in seen)
+    log.storage.remove_many([removal.path for removal in going])
+    done = VacuumPlan(first.policy, first.kept, going, first.spared, left.lost, left.lost_changes)
     return _as_report(done, version=version, dry_run=False)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A plan, and the head and policy that it was made for."""
+
+    head: Snapshot
+    policy: Policy
+    plan: VacuumPlan
+
+
+def _stands(log: Log, made: _Made, head: Snapshot, policy: Policy) -> bool:
+    """Whether a plan for an older head holds for this one: so a vacuum beside steady writers ends.
+
+    It does where no vacuum came since, and no commit brought back what it would remove.
+    """
+    if policy != made.policy or head.transactions.get(VACUUM) != made.head.transactions.get(VACUUM):
+        return False
+    root, going = log.storage.uri, {removal.path for removal in made.plan.removals}
+    for number in range(made.head.version + 1, head.version + 1):
+        if not log.record(number):
+            return False  # of another tool, which may name an object in another way
+        for action in log.entry(number).actions:
+            if isinstance(action, Add | ChangeFile) and not going.isdisjoint(needed_objects(action, root)):
+                return False
+    return True
+
+
+def _may_be_staged(removal: Removal) -> bool:
+    """Whether an object is what a writer may have written for a commit that is still to come."""
+    return removal.kind == "leftover" and not is_temporary(removal.path)
+
+
+def _abandoned(plan: VacuumPlan) -> frozenset[str]:
+    return frozenset(removal.path for removal in plan.removals if _may_be_staged(removal))
 
 
 def _now() -> datetime:
@@ -146,20 +184,27 @@ def _unfinished(log: Log, now: datetime, mine: Collection[int]) -> Vacuumed:
     """What other vacuums recorded lately. They may still be removing it, so no version of it is handed back."""
     rows: set[int] = set()
     changes: set[int] = set()
-    newer = log.vacuumed()
+    current = newer = log.vacuumed()
     while newer.by is not None and log.version(newer.by).timestamp > now - LONGEST:
         older = Vacuumed() if newer.before is None else log.vacuum_record(newer.before)
         if newer.by not in mine:
             rows |= {number for number in numbers_of(newer.rows) if not holds(older.rows, number)}
             changes |= {number for number in numbers_of(newer.changes) if not holds(older.changes, number)}
         newer = older
-    return Vacuumed(rows=spans_of(rows), changes=spans_of(changes))
+    # What is not recorded any more was handed back by the one that had recorded it.
+    return Vacuumed(
+        rows=spans_of(number for number in rows if holds(current.rows, number)),
+        changes=spans_of(number for number in changes if holds(current.changes, number)),
+    )
 
 
-def _recorded(log: Log, head: Snapshot, planned: VacuumPlan) -> Proposal | None:
-    """The commit that says what is lost; None where the log says so already."""
+def _recorded(log: Log, head: Snapshot, planned: VacuumPlan, *, always: bool = False) -> Proposal | None:
+    """The commit that says what is lost; None where the log says so already, unless one is made ``always``.
+
+    It is where files go that a slow writer may have staged: of it and that writer the second is planned again.
+    """
     before = log.vacuumed()
-    if (planned.lost, planned.lost_changes) == (before.rows, before.changes):
+    if not always and (planned.lost, planned.lost_changes) == (before.rows, before.changes):
         return None
     ours = {
         "vacuumed": [list(span) for span in planned.lost],

@@ -7,6 +7,7 @@ in their order, tells of one that is missing.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
 import string
@@ -19,7 +20,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from tablever import sealed
-from tablever.errors import StorageError
+from tablever.errors import CorruptionError, StorageError
 from tablever.json_values import to_json
 from tablever.model import Pin, Run, Tag
 from tablever.storage import Storage
@@ -40,6 +41,8 @@ KINDS: Mapping[str, str] = {
 }
 METRICS_KIND = "tablever.metrics/v1"
 DELETED_KIND = "tablever.deleted/v1"
+
+logger = logging.getLogger("tablever")
 
 _Made = TypeVar("_Made")
 _HASHED = "sha256-"
@@ -166,7 +169,8 @@ def standing(storage: Storage, folder: str, version: int | None = None) -> list[
     if version is not None:
         there = [name for name in there if name.startswith(f"{version:020d}.")]
     gone = set(names(storage, f"{folder}/{DELETED}")) if there else set()
-    return [f"{folder}/{name}" for name in there if name not in gone]
+    paths = [f"{folder}/{name}" for name in there]
+    return [p for p, name in zip(paths, there, strict=True) if name not in gone or deletion_of(storage, p) is None]
 
 
 def read(storage: Storage, path: str) -> dict[str, Any]:
@@ -188,6 +192,15 @@ def read_deletion(storage: Storage, path: str) -> Deletion | None:
         return None
     with _well_formed(at):
         return Deletion(str(values["author"]), datetime.fromisoformat(values["time"]), values.get("reason"))
+
+
+def deletion_of(storage: Storage, path: str) -> Deletion | None:
+    """The record that took away the object at a path. One that is damaged takes nothing: what it was about stands."""
+    try:
+        return read_deletion(storage, path)
+    except CorruptionError as error:
+        logger.warning("%s; '%s' stands", error, path)
+        return None
 
 
 def read_tag(storage: Storage, path: str) -> Tag:
@@ -267,7 +280,7 @@ def missing_versions(storage: Storage) -> set[int]:
         entry = read(storage, path)
         with _well_formed(path):
             object_, version = str(entry["entry"]), entry.get("version")
-            if version is not None and not storage.exists(object_) and not storage.exists(deleted_path(object_)):
+            if version is not None and not storage.exists(object_) and deletion_of(storage, object_) is None:
                 found.add(int(version))
     return found
 

@@ -116,9 +116,16 @@ def _check_there(log: Log, number: int) -> None:
 
 
 def take_away(log: Log, path: str, author: str, reason: str | None) -> bool:
-    """Record that the witness at a path counts no more; False where that was recorded before. Its object stays."""
+    """Record that the witness at a path counts no more; False where that was recorded before. Its object stays.
+
+    Raises:
+        CorruptionError: there is such a record, and it is damaged.
+    """
     values = {"author": author, "time": instant_text(datetime.now(UTC)), "reason": reason}
-    return witness_files.put(log.storage, witness_files.deleted_path(path), values)
+    if witness_files.put(log.storage, witness_files.deleted_path(path), values):
+        return True
+    witness_files.read_deletion(log.storage, path)
+    return False
 
 
 def named_version(log: Log, ref: Ref) -> int:

@@ -30,6 +30,7 @@ from tablever.options import CommitOptions, record
 from tablever.plan import MAX_DELETED_CHANGE_ROWS, Proposal, feeds_changes, insertion, row_changes, whole_files
 from tablever.protocol import protocol_for
 from tablever.read import check_columns
+from tablever.replanning import NO_ROWS, Replanning, Subject
 from tablever.rows import differs
 from tablever.scan import Scan, open_scan
 from tablever.schema import arrow_to_delta, extend_delta
@@ -59,15 +60,21 @@ def append(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
     log = open_log(table)
     source = to_table(rows, schema=table_schema(log.head().metadata))
 
+    planned = Replanning(log)
+
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
+        if (again := planned.again(head, staging)) is not None:
+            return again
         incoming, metadata = fit_rows(log, head, source, evolve)
         if not incoming.num_rows and metadata is None:
             return None
         settings = metadata or head.metadata
+        keys = to_frame(incoming.select(settings.key))
         if settings.key:
-            merge.refuse_existing(log, head, to_frame(incoming.select(settings.key)))
+            merge.refuse_existing(log, head, keys)
         proposal = insertion(staging, "append", settings, incoming, origin=id(source))
-        return replace(proposal, metadata=metadata, protocol=protocol_for(head, metadata))
+        proposal = replace(proposal, metadata=metadata, protocol=protocol_for(head, metadata))
+        return planned.note(head, staging, _rows_of(keys) if settings.key else NO_ROWS, proposal)
 
     return commit(log, plan, record(log, options, rows_content("append", source)))
 
@@ -87,13 +94,18 @@ def upsert(table: TableLike, rows: Rows, *, evolve: bool = False, **options: Unp
     log = open_log(table)
     source = to_table(rows, schema=table_schema(log.head().metadata))
 
+    planned = Replanning(log)
+
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
+        if (again := planned.again(head, staging)) is not None:
+            return again
         key = merge.require_key(log, head, "upsert")
         incoming, metadata = fit_rows(log, head, source, evolve)
         keys = to_frame(incoming.select(key))
         scan = merge.candidates(log, head, keys)
         went = find_keys(scan, keys, scan.schema.names)
-        return _commit_net(staging, "upsert", head, scan, went, incoming, metadata, key, origin=id(source))
+        proposal = _commit_net(staging, "upsert", head, scan, went, incoming, metadata, key, origin=id(source))
+        return planned.note(head, staging, _rows_of(keys), proposal, scan=scan, found=went)
 
     return commit(log, plan, record(log, options, rows_content("upsert", source)))
 
@@ -197,7 +209,11 @@ def update(
             "nothing to set: assignments is empty", hint="update(table, {'column': 'expression'}, …)"
         )
 
+    planned = Replanning(log)
+
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
+        if (again := planned.again(head, staging)) is not None:
+            return again
         check_columns(log, head, list(assignments))
         scan = _matching(log, head, where)
         columns = scan.schema.names
@@ -215,7 +231,10 @@ def update(
         if not change:
             return None
         _check_rows(came.take(pa.array(change.came)), head.metadata)
-        return row_changes(staging, "update", scan, went, came, change, parameters={"predicate": where})
+        proposal = row_changes(staging, "update", scan, went, came, change, parameters={"predicate": where})
+        if set(key) & set(assignments):
+            return proposal  # whether the new keys are taken, the whole head tells
+        return planned.note(head, staging, _rows_where(where), proposal, scan=scan, found=went)
 
     content = text_content("update", where, *(f"{name}={text}" for name, text in sorted(assignments.items())))
     return commit(log, plan, record(log, options, content))
@@ -255,23 +274,47 @@ def delete(
     whole = table_schema(head.metadata)
     source = to_table(keys, schema=pa.schema([whole.field(name) for name in names]))
 
+    planned = Replanning(log)
+
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
+        if (again := planned.again(head, staging)) is not None:
+            return again
         key = merge.require_key(log, head, "delete")
         whole = table_schema(head.metadata)
         given = to_frame(normalise(source, pa.schema([whole.field(name) for name in key]))).unique()
         scan = merge.candidates(log, head, given)
         went = find_keys(scan, given, scan.schema.names)
-        return _delete_rows(staging, scan, went, {"keys": str(given.height)})
+        proposal = _delete_rows(staging, scan, went, {"keys": str(given.height)})
+        return planned.note(head, staging, _rows_of(given), proposal, scan=scan, found=went)
 
     return commit(log, plan, record(log, options, rows_content("delete", source)))
 
 
 def _delete_where(log: Log, where: str) -> Plan:
+    planned = Replanning(log)
+
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
+        if (again := planned.again(head, staging)) is not None:
+            return again
         scan = _matching(log, head, where)
-        return _delete_rows(staging, scan, _rows_to_delete(scan, where), {"predicate": where})
+        went = _rows_to_delete(scan, where)
+        proposal = _delete_rows(staging, scan, went, {"predicate": where})
+        return planned.note(head, staging, _rows_where(where), proposal, scan=scan, found=went)
 
     return plan
+
+
+def _rows_of(keys: pl.DataFrame) -> Subject:
+    """The rows of some keys."""
+    return Subject(lambda head: merge.prune(head, keys), lambda scan: bool(find_keys(scan, keys, keys.columns).height))
+
+
+def _rows_where(where: str) -> Subject:
+    """The rows for which an expression is true."""
+    return Subject(
+        lambda head: engine.matching_files(head, where),
+        lambda scan: bool(engine.find_rows(scan, where, [], positions=True).num_rows),
+    )
 
 
 def _rows_to_delete(scan: Scan, where: str) -> pl.DataFrame:

@@ -742,3 +742,43 @@ def test_a_failed_creation_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(errors.StorageError):
         tv.create_table(tmp_path / "a" / "b" / "c", [{"id": 1}])
     assert list(tmp_path.iterdir()) == []
+
+
+HALF = "\ud800"  # of a surrogate pair: a str of Python's may hold it, UTF-8 cannot
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t: tv.update(t, {"c": f"'{HALF}'"}, where="true"),
+        lambda t: tv.update(t, {HALF: "1"}, where="true"),
+        lambda t: tv.update(t, {"c": "'x'"}, where=f"c = '{HALF}'"),
+        lambda t: tv.delete(t, where=f"c = '{HALF}'"),
+        lambda t: tv.read_version(t, where=f"c = '{HALF}'"),
+        lambda t: tv.read_version(t, columns=[HALF]),
+        lambda t: list(tv.iter_batches(t, where=f"c = '{HALF}'")),
+        lambda _: tv.query(f"SELECT '{HALF}'"),
+        lambda t: tv.query(f"FROM t AT (VERSION => '{HALF}')", tables={"t": t}),
+        lambda t: tv.add_constraint(t, "n", f"c <> '{HALF}'"),
+        lambda t: tv.set_key(t, HALF),
+        lambda t: tv.set_retention(t, HALF),
+        lambda t: tv.append(t, [{"id": 2, "c": HALF}]),
+        lambda t: tv.append(t, [{"id": 2, "c": "a", HALF: 1}], evolve=True),
+        lambda t: tv.append(t, [{"id": 2, "c": "a"}], metadata={"a": HALF}),
+        lambda t: tv.read_version(t, HALF),
+        lambda t: tv.tag(t, f"v{HALF}"),
+        lambda t: tv.tag(t, "v1", message=HALF),
+        lambda t: tv.link_run(t, 0, "r", params={"a": [{HALF: 1}]}),
+        lambda t: tv.diff_versions(t, 0, 0, columns=[HALF]).summary,
+        lambda _: tv.open_table(f"/nowhere/{HALF}"),
+        lambda _: tv.create_table(f"/nowhere/{HALF}", [{"id": 1}]),
+    ],
+)
+def test_text_that_is_no_unicode(tmp_path: Path, call: Callable[[tv.Table], object]) -> None:
+    """Half of a surrogate pair, wherever text goes in, is an error of ours whose words can be printed."""
+    table = tv.create_table(tmp_path / "t", [{"id": 1, "c": "a"}])
+    before = reading.contents(tmp_path / "t")
+    with pytest.raises((errors.InvalidInputError, errors.TableNotFoundError)) as raised:
+        call(table)
+    assert str(raised.value).encode()
+    assert reading.contents(tmp_path / "t") == before

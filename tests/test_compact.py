@@ -218,6 +218,36 @@ def test_small_files_become_few_and_deleted_rows_go(tmp_path: Path) -> None:
     assert tv.compact(path) is None
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda t: tv.update(t, {"text": "'new'"}, where="id = 1"),
+        lambda t: tv.delete(t, where="id = 1"),
+        lambda t: tv.delete(t, keys=[{"id": 1}]),
+        lambda t: tv.upsert(t, [{"id": 1, "text": "new"}]),
+        lambda t: tv.overwrite(t, [{"id": 0, "text": "row 0"}, {"id": 1, "text": "new"}]),
+    ],
+    ids=["update", "delete", "delete keys", "upsert", "overwrite"],
+)
+def test_damage_is_not_copied_on_write(tmp_path: Path, write: Callable[[Path], object]) -> None:
+    """Nor is it where a write rewrites a file for the rows of it that stay: it is refused, and the file is named."""
+    rows = [{"id": n, "text": f"row {n}"} for n in range(4)]
+    for name, text in (("t", "row 3"), ("other", "raw 3")):
+        tv.create_table(tmp_path / name, [*rows[:3], {"id": 3, "text": text}], key="id", deletes="copy-on-write")
+    path = tmp_path / "t"
+    (file,), (other,) = files(path), files(tmp_path / "other")
+    whole, damaged = (path / file.path).read_bytes(), (tmp_path / "other" / other.path).read_bytes()
+    assert len(damaged) == len(whole), "a wrong cell that no reader sees"
+    before = reading.contents(path)
+    (path / file.path).write_bytes(damaged)
+    with pytest.raises(errors.CorruptionError) as raised:
+        write(path)
+    assert raised.value.file == file.path
+    assert reading.contents(path) == before
+    (path / file.path).write_bytes(whole)
+    assert write(path) is not None
+
+
 @pytest.mark.parametrize("cluster", [False, True])
 def test_damage_is_not_merged(tmp_path: Path, cluster: bool) -> None:
     """A file with one bit changed, wherever, is named and not merged: in the new file it would look whole."""

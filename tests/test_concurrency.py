@@ -208,3 +208,38 @@ def test_threads_share_a_table(table: Path) -> None:
         thread.join()
     assert len(texts(table)) == 5 + 3 * ROUNDS
     assert [version.number for version in tv.list_versions(shared)] == list(range(3 * ROUNDS + 1))
+
+
+# Shortened runs of the campaign (tests/campaigns/writers.py)
+
+
+@pytest.mark.parametrize("kind", ["keyed", "keyless, copy-on-write, partitioned"])
+def test_writers_of_everything(kind: str) -> None:
+    """Random operations of several processes beside readers: every version is what the serial execution, in the order
+    of versions, makes of what each was told.
+    """
+    from tests.campaigns.writers import random_deeds
+
+    total = random_deeds(writers=2, readers=1, seconds=3, length=3, kinds=[kind], seed=len(kind))
+    assert total.wrong == []
+    assert total.commits > 0
+    assert total.seen > 0
+
+
+def test_writers_of_deltalake_among_ours(tmp_path: Path) -> None:
+    """deltalake appends, merges, updates, deletes and overwrites beside us: the same law."""
+    from tests.campaigns.writers import mixed
+
+    verdict, results = mixed(tmp_path / "t", writers=1, foreign=1, readers=0, seconds=3, seed=1)
+    assert [*verdict.wrong, *(each for result in results for each in result.wrong)] == []
+    assert verdict.versions > 1
+
+
+@pytest.mark.parametrize("slow", ["upsert of 100,000 rows", "compaction", "vacuum"])
+def test_a_large_operation_beside_steady_writers_ends(slow: str) -> None:
+    """Nobody is starved: what takes longer than others' commits lands beside them."""
+    from tests.campaigns.writers import steady
+
+    (line,) = steady(1, 8, size=20_000, slow=[slow])
+    assert ": ended after" in line
+    assert "wrong: 0" in line

@@ -740,3 +740,113 @@ def test_a_bit_of_the_statistics_in_a_checkpoint_is_found(copy: Path, text: byte
         flip(checkpoint, place)
         assert named(verified(copy, level="log"), f"_delta_log/{checkpoint.name}") is not None, place - start
         flip(checkpoint, place)
+
+
+@pytest.mark.parametrize("level", ["files", "rows"])
+@pytest.mark.parametrize("keep", ["tag", "run", "pin"])
+def test_what_a_witness_keeps_nobody_may_take(tmp_path: Path, keep: str, level: Any) -> None:
+    """A file of a version that a tag, a run or a pin names is damage where it is gone, whichever tool took it."""
+    path = tmp_path / "d"
+    deltalake.write_deltalake(path, pa.table({"id": [1]}))
+    for number in (2, 3):
+        deltalake.write_deltalake(path, pa.table({"id": [number]}), mode="overwrite")
+    makers: dict[str, Callable[[], object]] = {
+        "tag": lambda: tv.tag(path, "v1.0", 1),
+        "run": lambda: tv.link_run(path, 1, "r1"),
+        "pin": lambda: tv.pin(path, 1, reason="audit"),
+    }
+    makers[keep]()
+    kept = deltalake.DeltaTable(path, version=1).file_uris()
+    gone = deltalake.DeltaTable(path).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    report = verified(path, level=level)
+    (found,) = report.damaged
+    assert (found.problem, found.versions) == ("missing", (1,))
+    assert kept[0].endswith(found.object)
+    assert keep in found.detail
+    assert [each.object for each in report.vacuumed] == [name for name in gone if name != found.object]
+    assert len(verified(path, 1, level=level).damaged) == 1
+    done = subprocess.run(
+        [sys.executable, "-m", "tablever", "verify", path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 7
+
+
+def test_a_damaged_record_of_a_vacuum_is_told_once(tmp_path: Path) -> None:
+    """Where the entry that recorded a vacuum is damaged, that is the damage; what it took is listed beside it."""
+    table = tv.create_table(tmp_path / "t", [{"id": 1}])
+    for number in (2, 3, 4):
+        table.overwrite([{"id": number}])
+    path = Path(table.uri)
+    taken = tv.vacuum(path, keep="pinned", safety="0 days", dry_run=False)
+    assert taken.version is not None
+    entry = path / "_delta_log" / f"{taken.version.number:020}.json"
+    whole = entry.read_bytes()
+    assert b"[[0,2]]" in whole
+    for damaged in (whole[:-40], whole.replace(b"[[0,2]]", b"[[0,0]]")):
+        entry.write_bytes(damaged)
+        report = verified(path)
+        assert [found.object for found in report.damaged] == [f"_delta_log/{entry.name}"]
+        listed = {found.object for found in report.unrecorded} | {found.object for found in report.vacuumed}
+        assert {removal.path for removal in taken.removals} <= listed
+        with pytest.raises(errors.TableverError):
+            tv.verify(path, 1)
+    entry.write_bytes(whole)
+    assert tv.verify(path).damaged == ()
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"digest":"0"}\n', b"by hand"])
+def test_a_damaged_deletion_takes_nothing_away(tmp_path: Path, data: bytes) -> None:
+    """A record of a deletion that is not as it was written is damage, and what it was about stands, and keeps."""
+    table = tv.create_table(tmp_path / "t", [{"id": 1}])
+    table.tag("v1.0")
+    table.link_run(0, "r1")
+    table.pin(0, reason="audit")
+    table.overwrite([{"id": 2}])
+    path = Path(table.uri)
+    made = [name for folder in ("tags", "runs", "pins") for name in (path / "_tablever" / folder).glob("*.json")]
+    for each in made:
+        (each.parent / "deleted").mkdir(exist_ok=True)
+        (each.parent / "deleted" / each.name).write_bytes(data)
+    assert len(made) == 3
+    assert [tag.name for tag in tv.list_tags(path)] == ["v1.0"]
+    assert tv.read_version(path, "v1.0")["id"].to_pylist() == [1]
+    assert [run.run_id for run in tv.runs_of(path)] == ["r1"]
+    assert [pin.reason for pin in tv.list_pins(path)] == ["audit"]
+    assert tv.vacuum(path, keep="pinned", safety="0 days").lost == ()
+    assert {found.kind for found in verified(path, level="log").damaged} == {"deletion"}
+    for take in (
+        lambda: tv.delete_tag(path, "v1.0"),
+        lambda: tv.unlink_run(path, 0, "r1"),
+        lambda: tv.unpin(path, 0),
+    ):
+        with pytest.raises(errors.CorruptionError):
+            take()
+    with pytest.raises(errors.AlreadyExistsError, match="is version 0 already"):
+        tv.tag(path, "v1.0", 1)
+
+
+def test_progress_of_the_log(whole: Path) -> None:
+    """At level "log", too, progress is told, never goes back, and ends at its total."""
+    told: list[tuple[int, int]] = []
+    tv.verify(whole, level="log", progress=lambda done, total: told.append((done, total)))
+    done = [each for each, _ in told]
+    assert len(told) == HEAD + 1
+    assert done == sorted(done)
+    assert told[-1][0] == told[-1][1]
+    assert all(each <= total for each, total in told)
+
+
+def test_a_damaged_entry_names_no_content(tmp_path: Path) -> None:
+    """What a damaged entry says of its version's content is not repeated, and no ref finds it."""
+    table = tv.create_table(tmp_path / "t", [{"id": 1}])
+    table.append([{"id": 2}])
+    hash_ = tv.content_hash(table, 1)
+    entry = Path(table.uri) / "_delta_log" / f"{1:020}.json"
+    other = f"sha:{'0' * 64}"
+    entry.write_bytes(entry.read_bytes().replace(hash_.encode(), other.encode()))
+    again = tv.open_table(table.uri)
+    assert [version.content_hash is None for version in tv.list_versions(again)] == [False, True]
+    assert tv.resolve_version(again, 1).content_hash is None
+    assert tv.content_hash(again, 1) == hash_
+    with pytest.raises(errors.VersionNotFoundError):
+        tv.resolve_version(again, other)

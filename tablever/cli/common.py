@@ -245,8 +245,10 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-def run_write(table: str, write: Write, options: Mapping[str, Any]) -> None:
+def run_write(table: str, write: Write, options: Mapping[str, Any], **said: Any) -> None:
     """Run a write with the command's common options, and print the version that it made, or that it made none.
+
+    ``said`` is what the JSON says besides.
 
     Interrupted, it says what version the table is at: a commit is there as a whole or not at all.
     """
@@ -272,7 +274,7 @@ def run_write(table: str, write: Write, options: Mapping[str, Any]) -> None:
     if options["json_output"]:
         from tablever.json_values import version_json
 
-        print_json("commit", {"table": table, "version": version_json(version) if version else None})
+        print_json("commit", {"table": table, "version": version_json(version) if version else None, **said})
     elif version is None:
         click.echo(f"nothing to change: '{safe(table)}' stays at version {before}")
     elif before is not None and version.number <= before:

@@ -260,4 +260,4 @@ def protect(table: str, yes: bool, **options: Any) -> None:
             raise click.UsageError("protect asks before it commits: without a terminal give --yes")
         if not click.confirm("Keep them?"):
             return
-    run_write(table, lambda commit: tv.protect(table, **commit), options)
+    run_write(table, lambda commit: tv.protect(table, **commit), options, threats=found)

@@ -12,6 +12,7 @@ from tablever.delta import checkpoint, replay
 from tablever.delta.listing import LOG_FOLDER, SIDECAR_FOLDER, CheckpointFiles, Listing, parse_names
 from tablever.errors import CorruptionError, StorageError
 from tablever.integrity.report import Notes
+from tablever.logfiles import filled
 from tablever.model import DataFile
 from tablever.storage import Storage
 
@@ -21,7 +22,7 @@ POINTER = f"{LOG_FOLDER}/_last_checkpoint"
 
 def list_log(storage: Storage) -> Listing:
     """What lies in the log's folder."""
-    return parse_names(storage.list(LOG_FOLDER))
+    return filled(parse_names(storage.list(LOG_FOLDER)), storage)
 
 
 def reach(listing: Listing, number: int) -> range:

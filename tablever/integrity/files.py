@@ -159,14 +159,24 @@ def _missing(path: str, needed: Needed, history: History, notes: Notes) -> None:
     """A file that is gone is damage, but for versions that are recorded as vacuumed.
 
     Those of another tool record nothing: one that came after the last version that needs the file may have taken it.
+    What a tag, a run or a pin keeps nobody may take. And where an entry is damaged that may have recorded a vacuum, the
+    damage is that one, which is told once.
     """
     kept = _kept(needed.kind, needed.spans, history)
     notes.removed(path, needed.kind, "removed by a vacuum", set(_numbers(needed.spans)).difference(kept))
+    named = [number for number in kept if number in history.named and needed.kind != CHANGE_FILE]
+    for number in named:
+        notes.damage(path, needed.kind, "missing", f"it is gone, and {history.named[number]} keeps it", [number])
+    others = [number for number in kept if number not in named]
     by = next((vacuum for vacuum in history.vacuums if vacuum.number > needed.last), None)
-    if by is None:
-        notes.damage(path, needed.kind, "missing", "it is gone", kept)
+    silent = next((number for number in history.silent if number > needed.last), None)
+    if by is not None:
+        notes.removed(path, needed.kind, f"removed by {by.tool}, version {by.number}", others)
+    elif silent is not None:
+        detail = f"it is gone; log entry {silent}, which is damaged, may have recorded that a vacuum took it"
+        notes.unknown(path, needed.kind, detail, others)
     else:
-        notes.removed(path, needed.kind, f"removed by {by.tool}, version {by.number}", kept)
+        notes.damage(path, needed.kind, "missing", "it is gone", others)
 
 
 def vector_name(storage: Storage, path: str, vector: DeletionVector) -> str:

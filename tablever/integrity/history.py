@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tablever.delta import commits, replay, seals
@@ -16,9 +16,9 @@ from tablever.delta.listing import Listing, entry_name, entry_path
 from tablever.digests import render_hash
 from tablever.errors import CorruptionError, StorageError
 from tablever.integrity.checkpoints import CHECKPOINT, check_pointer, differences, reach, read_checkpoints
-from tablever.integrity.report import Notes
+from tablever.integrity.report import Notes, Progress
 from tablever.layout import table_schema
-from tablever.model import EMPTY, ChangeFile, DataFile, Digest, Metadata, Protocol
+from tablever.model import EMPTY, ChangeFile, DataFile, Digest, Metadata, Protocol, Witness
 from tablever.storage import Storage
 
 ENTRY = "log entry"
@@ -70,6 +70,8 @@ class History:
         vacuums: those of other tools.
         vacuumed: the versions whose rows a vacuum of ours has recorded as removed.
         vacuumed_changes: those whose change rows it has.
+        silent: the entries that are damaged or gone, and may have recorded what a vacuum took.
+        named: the versions that tags, runs and pins keep, and what they are called.
     """
 
     head: int
@@ -78,6 +80,13 @@ class History:
     vacuums: tuple[Vacuum, ...] = ()
     vacuumed: frozenset[int] = frozenset()
     vacuumed_changes: frozenset[int] = frozenset()
+    silent: tuple[int, ...] = ()
+    named: Mapping[int, str] = field(default_factory=dict)
+
+    def keeping(self, witnesses: Iterable[Witness]) -> History:
+        """The same where witnesses stand: what they name is kept, whatever a vacuum recorded."""
+        named = {witness.version: witness.label for witness in witnesses}
+        return replace(self, vacuumed=self.vacuumed - named.keys(), named=named)
 
 
 @dataclass(frozen=True)
@@ -93,10 +102,15 @@ class _Entry:
         return commits.own_record(self.info) or EMPTY
 
 
-def read_history(storage: Storage, listing: Listing, oldest: int, notes: Notes) -> History:
-    """Replay the log from its first readable version on, and note what is damaged, or missing since ``oldest``."""
+def read_history(
+    storage: Storage, listing: Listing, oldest: int, notes: Notes, progress: Progress | None = None
+) -> History:
+    """Replay the log from its first readable version on, and note what is damaged, or missing since ``oldest``.
+
+    ``progress`` is told of the bytes of entries read, of about how many.
+    """
     head = listing.head or 0
-    entries = _read_entries(storage, listing, range(min([oldest, *listing.entries[:1]]), head + 1), notes)
+    entries = _read_entries(storage, listing, range(min([oldest, *listing.entries[:1]]), head + 1), notes, progress)
     _check_chain(entries, listing, notes)
     _check_sums(entries, listing, notes)
     check_pointer(storage, listing, notes)
@@ -110,7 +124,17 @@ def read_history(storage: Storage, listing: Listing, oldest: int, notes: Notes) 
     ours = max((n for n, entry in entries.items() if entry.record.get("operation") == "vacuum"), default=None)
     record = EMPTY if ours is None else entries[ours].record  # the newest counts those before it too
     rows, changes = (_numbers(record.get(name)) for name in ("vacuumed", "vacuumedChanges"))
-    return History(head, tuple(steps), hashes, tuple(vacuums), rows, changes)
+    silent = tuple(n for n in range(head + 1) if _may_be_silenced(entries.get(n), entry_path(n), notes))
+    return History(head, tuple(steps), hashes, tuple(vacuums), rows, changes, silent)
+
+
+def _may_be_silenced(entry: _Entry | None, path: str, notes: Notes) -> bool:
+    """Whether an entry that is noted as damaged may be the record of a vacuum."""
+    if not notes.is_damaged(path):
+        return False
+    if entry is None or entry.actions is None:
+        return entry is None or b"vacuum" in entry.data.lower()
+    return entry.record.get("operation") == "vacuum"
 
 
 def _numbers(spans: Any) -> frozenset[int]:
@@ -124,8 +148,11 @@ def _numbers(spans: Any) -> frozenset[int]:
 # -- entries
 
 
-def _read_entries(storage: Storage, listing: Listing, numbers: range, notes: Notes) -> dict[int, _Entry]:
+def _read_entries(
+    storage: Storage, listing: Listing, numbers: range, notes: Notes, progress: Progress | None
+) -> dict[int, _Entry]:
     entries: dict[int, _Entry] = {}
+    done = 0
     there, first = frozenset(listing.entries), listing.first_readable
     for number in numbers:
         path, touched = entry_path(number), reach(listing, number)
@@ -140,7 +167,10 @@ def _read_entries(storage: Storage, listing: Listing, numbers: range, notes: Not
             notes.damage(path, ENTRY, "unreadable", str(error), touched)
             continue
         notes.bytes += len(data)
+        done += len(data)
         entries[number] = _parsed(data, number, notes, touched)
+        if progress is not None:
+            progress(done, done * len(numbers) // (number - numbers.start + 1))
     return entries
 
 

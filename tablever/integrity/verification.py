@@ -42,7 +42,7 @@ def verify(
     Args:
         ref: the version; every version that can be read, by default.
         expect: the content hash that the version must have, ``sha:`` and 64 digits: a gate in front of a training.
-        progress: told now and then how many bytes of how many are done.
+        progress: told now and then how many bytes of how many are done; at level ``log`` of about how many.
 
     Returns:
         The report of a table that is not damaged. What had nothing to compare with is listed in ``unrecorded``.
@@ -68,8 +68,9 @@ def verify(
     oldest = _oldest(log, listing)
     wanted = tuple(range(oldest, (listing.head or 0) + 1)) if ref is None else (log.resolve(ref),)
     notes = Notes(wanted)
-    history = read_history(log.storage, listing, oldest, notes)
+    history = read_history(log.storage, listing, oldest, notes, progress if level == "log" else None)
     witnesses = check_witnesses(log.storage, history, notes)
+    history = history.keeping(witnesses)
     if ref is not None and wanted[0] in history.vacuumed and not notes.damaged:
         raise log.lost(wanted[0])
     digests: Mapping[int, Digest] = {}

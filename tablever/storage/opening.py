@@ -40,11 +40,19 @@ def open_place(uri: str | os.PathLike[str], options: Mapping[str, str] | None = 
             hint=f"a folder, file://, or {', '.join(f'{store}://' for store in STORES)}",
             feature=f"{scheme}://",
         )
-    if "\0" in text or not text:
+    if "\0" in text or not text or not _is_path(text):
         raise TableNotFoundError(f"no table at {text!r}: that is not a path", hint=None, uri=text)
     if options:
         raise InvalidInputError(f"storage_options are for object stores: '{text}' is a folder")
     return LocalPlace(Path(text).expanduser().absolute())
+
+
+def _is_path(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def _object_place(scheme: str, text: str, options: Mapping[str, str] | None) -> Place:

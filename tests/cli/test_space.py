@@ -146,5 +146,11 @@ def test_protect_says_what_could_be_lost(tmp_path: Path, shell: Shell, monkeypat
     assert "version 1: protect" in shell("protect", path).out
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert "nothing to change" in shell("protect", path).out
+    other = tmp_path / "other"
+    write_deltalake(other, pa.table({"id": [1]}))
+    said = shell("protect", other, "--yes", "--json").json
+    assert said["version"]["operation"] == "protect"
+    assert ["30 days" in threat or "1 week" in threat for threat in said["threats"]] == [True, True]
+    assert shell("protect", other, "--yes", "--json").json["threats"] == []
     ours: Any = tv.create_table(tmp_path / "ours", [{"id": 1}])
     assert shell("protect", ours.uri, "--yes").out.startswith("nothing to change")

@@ -1,0 +1,288 @@
+"""What happens between a plan and its put: whoever comes in between, all is as if one had come after the other."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import tablever as tv
+from tablever import datafiles, errors, write
+from tablever.log import Log, open_log
+from tablever.spans import holds
+from tablever.storage.local import LocalStorage as Storage
+from tests import reading
+from tests.test_concurrency import lose_races
+
+NOW = "0 days"
+WRITES: dict[str, Callable[[Path], object]] = {
+    "append": lambda t: tv.append(t, [{"id": n, "text": "mine"} for n in range(100, 140)]),
+    "upsert": lambda t: tv.upsert(t, [{"id": n, "text": "mine"} for n in (*range(20), 100)]),
+    "upsert some so": lambda t: tv.upsert(t, [{"id": n, "text": "old" if n % 2 else "mine"} for n in range(9)]),
+    "update": lambda t: tv.update(t, {"text": "'mine'"}, where="id < 20"),
+    "update keys": lambda t: tv.update(t, {"id": "id + 200"}, where="id < 5"),
+    "delete": lambda t: tv.delete(t, where="id < 20"),
+    "delete keys": lambda t: tv.delete(t, keys=[{"id": n} for n in range(20)]),
+    "delete a file": lambda t: tv.delete(t, where="id < 10"),
+    "overwrite": lambda t: tv.overwrite(t, [{"id": n, "text": "mine"} for n in range(25, 35)]),
+}
+RIVALS: dict[str, Callable[[Path], object]] = {
+    "append beyond": lambda t: tv.append(t, [{"id": 500, "text": "rival"}]),
+    "append near": lambda t: tv.append(t, [{"id": -5, "text": "rival"}]),
+    "append the same": lambda t: tv.append(t, [{"id": 100, "text": "rival"}]),
+    "delete others": lambda t: tv.delete(t, where="id IN (25, 28)"),
+    "delete others of the file": lambda t: tv.delete(t, where="id = 29 OR id = 21"),
+    "delete some of them": lambda t: tv.delete(t, where="id IN (3, 8)"),
+    "delete one that was so": lambda t: tv.delete(t, where="id = 1"),
+    "upsert others": lambda t: tv.upsert(t, [{"id": n, "text": "rival"} for n in (22, 300)]),
+    "upsert some of them": lambda t: tv.upsert(t, [{"id": n, "text": "rival"} for n in (2, 300)]),
+    "bring one back": lambda t: tv.revert(t, 1),
+    "compact": tv.compact,
+    "evolve": lambda t: tv.append(t, [{"id": 502, "text": "r", "more": 1.5}], evolve=True),
+    "constrain": lambda t: tv.add_constraint(t, "words", "text <> 'mine'"),
+    "set retention": lambda t: tv.set_retention(t, "pinned"),
+    "overwrite": lambda t: tv.overwrite(t, [{"id": 1, "text": "rival"}]),
+}
+
+
+def made(path: Path, deletes: str = "merge-on-read") -> Path:
+    """Three files of ten rows; version 1 deleted two rows of them."""
+    tv.create_table(path, [{"id": n, "text": "old"} for n in range(10)], key="id", deletes=deletes)  # type: ignore[arg-type]
+    tv.delete(path, where="id IN (4, 9)")
+    for low in (10, 20):
+        tv.append(path, [{"id": n, "text": "old"} for n in range(low, low + 10)])
+    return path
+
+
+def done(deed: Callable[[Path], object], path: Path) -> object:
+    """What a deed gives: the counts of its version, or the error that it raises."""
+    try:
+        version = deed(path)
+    except errors.TableverError as error:
+        return type(error)
+    return version and (version.number, version.rows, version.rows_added, version.rows_updated, version.content_hash)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("deletes", ["merge-on-read", "copy-on-write"])
+@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("verb", WRITES)
+def test_a_lost_race_is_the_serial_execution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, rival: str, deletes: str
+) -> None:
+    """Whatever commits between a write's plan and its put, rows and counts are those of one after the other."""
+    path, alone = made(tmp_path / "t", deletes), made(tmp_path / "alone", deletes)
+    done(RIVALS[rival], alone)
+    expected = done(WRITES[verb], alone)
+    with monkeypatch.context() as patch:
+        lose_races(patch, [lambda: done(RIVALS[rival], path)])
+        assert done(WRITES[verb], path) == expected
+    found, wanted = (tv.read_version(each) for each in (path, alone))
+    assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, wanted.to_pylist()))
+    tv.verify(path, level="rows")
+    left = tv.vacuum(path, keep="all", safety=NOW).removals
+    assert [each for each in left if each.kind == "leftover"] == [], "tries that lost left files behind"
+
+
+@pytest.mark.parametrize("verb", ["append", "upsert", "update", "delete", "delete keys"])
+def test_a_large_write_is_planned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """However many races are lost to writers of other rows, in the same file too, rows are read and written once: so a
+    slow write beside fast ones ends.
+    """
+    path = made(tmp_path / "t")
+    planned: list[str] = []
+    for name in ("find_keys", "fit_rows", "row_changes", "insertion"):
+        original = getattr(write, name)
+
+        def counted(*args: Any, _name: str = name, _original: Any = original, **options: Any) -> Any:
+            if mine and not inside:
+                planned.append(_name)
+            return _original(*args, **options)
+
+        monkeypatch.setattr(write, name, counted)
+    mine, inside = [True], []
+
+    def rival(n: int) -> None:
+        inside.append(True)
+        tv.append(path, [{"id": 1000 + n, "text": "rival"}])
+        tv.delete(path, where=f"id = {20 + n}")
+        inside.pop()
+
+    lose_races(monkeypatch, [lambda n=n: rival(n) for n in range(5)])
+    version = WRITES[verb](path)
+    assert version is not None
+    assert version.number == 3 + 10 + 1  # type: ignore[attr-defined]
+    assert planned.count("fit_rows") <= 1
+    assert planned.count("row_changes") + planned.count("insertion") == 1
+    tv.verify(path, level="rows")
+
+
+def test_ever_so_many_lost_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that loses a thousand races goes on, and pauses no longer than before."""
+    path = made(tmp_path / "t")
+    put, lost, pauses = Storage.put_if_absent, itertools.count(), []
+
+    def late(self: Storage, relative: str, data: bytes) -> bool:
+        return next(lost) >= 1_100 and put(self, relative, data)
+
+    monkeypatch.setattr(Storage, "put_if_absent", late)
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    assert tv.append(path, [{"id": 99, "text": "mine"}]) is not None
+    assert len(pauses) == 1_100
+    assert max(pauses) <= 0.5
+
+
+def test_commits_that_say_the_same_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two writers say the same of the same head in one millisecond: one made the version, the other changed nothing."""
+    path = made(tmp_path / "t")
+    monkeypatch.setattr(time, "time_ns", lambda: 4_000_000_000_000_000_000)
+    first: list[Any] = []
+    lose_races(monkeypatch, [lambda: first.append(tv.set_retention(path, "pinned"))])
+    assert tv.set_retention(path, "pinned") is None
+    assert first[0].number == 4
+
+
+def test_a_listing_with_a_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is listed while it grows may leave out a name and tell a later one: that is no damage."""
+    path = made(tmp_path / "t")
+    listed = Storage.list
+    gone = ["00000000000000000002.json"]
+    monkeypatch.setattr(Storage, "list", lambda self, *at: [n for n in listed(self, *at) if n not in gone])
+    assert [version.number for version in tv.list_versions(path)] == [0, 1, 2, 3]
+    assert tv.verify(path).damaged == ()
+    (path / "_delta_log" / gone[0]).unlink()
+    with pytest.raises(errors.CorruptionError):
+        tv.list_versions(path)
+
+
+def test_a_handle_that_another_thread_makes_forget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that finds another table in the place, and forgets the old one, does not trip those that read."""
+    path = made(tmp_path / "t")
+    log = open_log(path)
+    for name in ("_load", "_extend"):
+        original = getattr(Log, name)
+
+        def forgetting(self: Log, *args: Any, _original: Any = original) -> Any:
+            found = _original(self, *args)
+            self._forget()
+            return found
+
+        monkeypatch.setattr(Log, name, forgetting)
+    assert log.head().version == 3
+    assert [version.rows for version in log.versions()] == [10, 8, 18, 28]
+
+
+def test_rows_keep_their_order_where_the_clock_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of one commit sort as they were written, though the clock goes back between them."""
+    clock = itertools.count(4_000_000_000_000_000_000, -1_000_000_000)
+    monkeypatch.setattr(time, "time_ns", lambda: next(clock))
+    monkeypatch.setattr(datafiles, "_newest", 0)
+    monkeypatch.setattr(datafiles, "BUFFER_BYTES", 1)
+    monkeypatch.setattr(datafiles, "ROW_GROUP_ROWS", 10)
+    monkeypatch.setattr(datafiles.write_rows, "__kwdefaults__", {"origin": None, "file_bytes": 1})
+    tv.create_table(tmp_path / "t", pa.table({"id": range(100)}))
+    assert len(open_log(tmp_path / "t").head().files) == 10
+    assert tv.read_version(tmp_path / "t")["id"].to_pylist() == list(range(100))
+
+
+# Vacuums
+
+
+@pytest.mark.parametrize("verb", ["upsert", "update", "delete", "delete keys", "overwrite"])
+def test_a_plan_whose_head_was_vacuumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """Where a vacuum takes files of the head that a write was planned on, since the head is another: planned again."""
+    path, alone = made(tmp_path / "t"), made(tmp_path / "alone")
+    rows = [{"id": n, "text": "rival"} for n in range(40)]
+    tv.overwrite(alone, rows)
+    WRITES[verb](alone)
+    came: list[bool] = []
+    opened = write.open_scan
+
+    def overtaken(log: Log, *args: Any) -> Any:
+        if not came:
+            came.append(True)
+            tv.overwrite(path, rows)
+            tv.compact(path, deleted=0.01)
+            tv.vacuum(path, keep="pinned", safety=NOW, dry_run=False)
+        return opened(log, *args)
+
+    monkeypatch.setattr(write, "open_scan", overtaken)
+    monkeypatch.setattr(write.merge, "open_scan", overtaken)
+    assert WRITES[verb](path) is not None
+    found, wanted = (tv.read_version(each) for each in (path, alone))
+    assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, wanted.to_pylist()))
+
+
+@pytest.mark.parametrize("verb", ["append", "upsert", "update", "delete", "overwrite"])
+def test_a_vacuum_between_the_last_look_and_the_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """A vacuum without a safety interval, at the last moment, takes nothing that the commit will name: it makes a
+    version first, so that the commit comes second, and is planned again with files of its own.
+    """
+    path, alone = made(tmp_path / "t"), made(tmp_path / "alone")
+    WRITES[verb](alone)
+    remove, going, slow = Storage.remove, [], [True]
+
+    def late(self: Storage, relative: str) -> None:
+        if slow and relative in chosen:
+            going.append(relative)  # the vacuum is that slow: the writer ends first
+        else:
+            remove(self, relative)
+
+    chosen: set[str] = set()
+
+    def vacuum() -> None:
+        chosen.update(each.path for each in tv.vacuum(path, keep="all", safety=NOW).removals)
+        tv.vacuum(path, keep="all", safety=NOW, dry_run=False)
+
+    monkeypatch.setattr(Storage, "remove", late)
+    lose_races(monkeypatch, [vacuum])
+    assert WRITES[verb](path) is not None
+    slow.clear()
+    assert going
+    for relative in going:
+        remove(Storage(path), relative)
+    found, wanted = (tv.read_version(each) for each in (path, alone))
+    assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, wanted.to_pylist()))
+    tv.verify(path, level="rows")
+
+
+def test_what_was_handed_back_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version tagged in time, and handed back by the vacuum that had recorded it, is not lost to the next."""
+    path = made(tmp_path / "t")
+    tv.overwrite(path, [{"id": 1, "text": "new"}])
+    before = tv.read_version(path, 2)
+    put, tagged = Storage.put_if_absent, []
+
+    def late(self: Storage, relative: str, data: bytes) -> bool:
+        if b'"VACUUM START"' in data and not tagged:
+            tagged.append(tv.tag(path, "late", 2))
+        return put(self, relative, data)
+
+    monkeypatch.setattr(Storage, "put_if_absent", late)
+    tv.vacuum(path, keep="pinned", safety=NOW, dry_run=False)
+    assert not holds(open_log(path).vacuumed().rows, 2)
+    tv.vacuum(path, keep="pinned", safety=NOW, dry_run=False)
+    assert not holds(open_log(path).vacuumed().rows, 2)
+    assert reading.same(tv.read_version(path, "late"), before)
+    tv.restore(path, "late")
+
+
+def test_a_vacuum_beside_steady_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many races a vacuum loses to commits that bring nothing back, the disk and the log are gone through once
+    before its record and once after: so it ends.
+    """
+    path = made(tmp_path / "t")
+    tv.overwrite(path, [{"id": 1, "text": "new"}])
+    walks, walk = [], Storage.walk
+    monkeypatch.setattr(Storage, "walk", lambda self: walks.append(self) or walk(self))
+    lose_races(monkeypatch, [lambda n=n: tv.append(path, [{"id": 700 + n, "text": "r"}]) for n in range(6)])
+    report = tv.vacuum(path, keep="pinned", safety=NOW, dry_run=False)
+    assert report.version is not None
+    assert report.version.number == 4 + 6 + 1
+    assert len(walks) == 2
+    assert holds(report.lost, 3)
+    tv.verify(path, level="rows")
