@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import tablever as tv
 from tablever import errors
 from tablever.model import Version
+from tablever.spans import numbers_of
 from tests import content_hash, reading
 from tests.model import Column, Commit, Counts, Model, Refused, Row, State, Undetermined, identity, multiset
 from tests.strategies import (
@@ -55,6 +56,7 @@ class Store(RuleBasedStateMachine):
         self.order: dict[int, list[Any]] = {}
         self.returned: dict[int, Version] = {}
         self.loads: dict[str, tuple[str, list[Row], tuple[Column, ...], int]] = {}
+        self.lost: set[int] = set()
 
     def teardown(self) -> None:
         if hasattr(self, "session"):
@@ -245,15 +247,22 @@ class Store(RuleBasedStateMachine):
             lambda: self.model.overwrite(rows, columns), lambda: tv.overwrite(self.path, table, replace_schema=True)
         )
 
+    def readable(self, data: st.DataObject) -> int:
+        """A version that no vacuum took."""
+        there = [number for number in range(len(self.model.versions)) if number not in self.lost]
+        return data.draw(st.sampled_from(there), label="version")
+
     @rule(data=st.data())
     def restore(self, data: st.DataObject) -> None:
-        number = data.draw(st.integers(0, len(self.model.versions) - 1), label="version")
+        number = self.readable(data)
         ref, options = self.ref(data, number), self.options(data)
         self.run(lambda: self.model.restore(number), lambda: tv.restore(self.path, ref, **options))
 
     @rule(data=st.data())
     def revert(self, data: st.DataObject) -> None:
-        number = data.draw(st.integers(0, len(self.model.versions) - 1), label="version")
+        number = self.readable(data)
+        if number - 1 in self.lost:
+            return  # whether that can be told depends on which of its files are left
         ref = self.ref(data, number)
         self.run(lambda: self.model.revert(number), lambda: tv.revert(self.path, ref))
 
@@ -367,7 +376,7 @@ class Store(RuleBasedStateMachine):
     @rule(data=st.data())
     def some_columns_where(self, data: st.DataObject) -> None:
         """A projection and a predicate give what filtering the whole version by hand gives."""
-        number = data.draw(st.integers(0, len(self.model.versions) - 1), label="version")
+        number = self.readable(data)
         state = self.model.versions[number].state
         where = data.draw(predicates(state.columns, {}, state.rows), label="where")
         columns = data.draw(st.lists(st.sampled_from(state.columns), min_size=1, unique_by=lambda c: c.name))
@@ -387,13 +396,18 @@ class Store(RuleBasedStateMachine):
         readers: dict[str, reading.Reader] = {**reading.OURS, "sql": self.in_session}
         for number, commit in enumerate(self.model.versions):
             for name, reader in readers.items():
+                if number in self.lost:
+                    with pytest.raises(errors.VersionVacuumedError):
+                        reader(self.path, number)
+                    continue
                 found, what = reader(self.path, number), f"version {number} through {name}"
                 reading.assert_state(found, commit.state, what)
                 order = self.order.setdefault(number, reading.ordered(found, commit.state))
                 assert reading.ordered(found, commit.state) == order, f"{what}: the order of rows changed"
                 if name == "read_version":
                     assert_types(found.schema, commit.state.columns)
-            self.shell_reads_back(number, commit.state)
+            if number not in self.lost:
+                self.shell_reads_back(number, commit.state)
 
         reading.assert_state(self.sql("FROM t"), self.head, "the head through a session that is as old as the table")
         reading.assert_state(reading.sql(self.path, number), self.head, "the head through a new session")
@@ -459,6 +473,120 @@ class Store(RuleBasedStateMachine):
         assert +rebuilt == self.head.multiset(), "version 0's change rows, then each next one's, give another table"
 
 
+NAMES = st.sampled_from(["v1", "V1", "release/2", "latest-good"])
+RUNS = st.sampled_from(["f3a9", "F3A9", "ü/1"])
+
+
+class Remembered(Store):
+    """A table whose versions are tagged, linked to runs, pinned and vacuumed: what is named is kept, byte for byte."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: dict[str, int] = {}
+        self.deleted: set[str] = set()
+        self.runs: set[tuple[int, str]] = set()
+        self.unlinked: set[tuple[int, str]] = set()
+        self.pins: list[int] = []
+
+    @property
+    def kept(self) -> set[int]:
+        return {*self.tags.values(), *(number for number, _ in self.runs), *self.pins}
+
+    def any(self, data: st.DataObject) -> int:
+        return data.draw(st.integers(0, len(self.model.versions) - 1), label="version")
+
+    def named(self, number: int, make: Callable[[], Any]) -> bool:
+        """Whether a version that can still be read was named; one that was vacuumed cannot be."""
+        if number in self.lost:
+            with pytest.raises(errors.VersionVacuumedError):
+                make()
+            return False
+        assert make().version == number
+        return True
+
+    @rule(data=st.data(), name=NAMES)
+    def tag(self, data: st.DataObject, name: str) -> None:
+        number = self.any(data)
+        if name in self.tags or name in self.deleted:
+            with pytest.raises(errors.AlreadyExistsError):
+                tv.tag(self.path, name, number)
+        elif self.named(number, lambda: tv.tag(self.path, name, self.ref(data, number))):
+            self.tags[name] = number
+
+    @rule(name=NAMES)
+    def delete_tag(self, name: str) -> None:
+        if name not in self.tags:
+            with pytest.raises(errors.TagNotFoundError):
+                tv.delete_tag(self.path, name)
+            return
+        assert tv.delete_tag(self.path, name).version == self.tags.pop(name)
+        self.deleted.add(name)
+
+    @rule(data=st.data(), run=RUNS)
+    def link_run(self, data: st.DataObject, run: str) -> None:
+        number = self.any(data)
+        if (number, run) in self.unlinked:
+            with pytest.raises((errors.AlreadyExistsError, errors.VersionVacuumedError)):
+                tv.link_run(self.path, number, run)
+        elif self.named(number, lambda: tv.link_run(self.path, number, run, metrics={"f1": 0.5})):
+            self.runs.add((number, run))
+
+    @rule(data=st.data(), run=RUNS)
+    def unlink_run(self, data: st.DataObject, run: str) -> None:
+        number = self.any(data)
+        if (number, run) not in self.runs:
+            with pytest.raises(errors.NotFoundError):
+                tv.unlink_run(self.path, number, run)
+            return
+        tv.unlink_run(self.path, number, run)
+        self.runs.remove((number, run))
+        self.unlinked.add((number, run))
+
+    @rule(data=st.data())
+    def pin(self, data: st.DataObject) -> None:
+        number = self.any(data)
+        if self.named(number, lambda: tv.pin(self.path, number, reason="audit")):
+            self.pins.append(number)
+
+    @rule(data=st.data())
+    def unpin(self, data: st.DataObject) -> None:
+        number = self.any(data)
+        if number not in self.pins:
+            with pytest.raises(errors.NotFoundError):
+                tv.unpin(self.path, number)
+            return
+        assert len(tv.unpin(self.path, number)) == self.pins.count(number)
+        self.pins = [pin for pin in self.pins if pin != number]
+
+    @rule(keep=st.sampled_from(["pinned", "2 versions", "all", "1 day"]))
+    def vacuum(self, keep: str) -> None:
+        """What the policy keeps, what is named and the head stay; the loss is a version, in which nothing changed."""
+        versions = self.model.versions
+        report = tv.vacuum(self.path, keep=keep, safety="0 days", dry_run=False)
+        lost = set(numbers_of(report.lost))
+        changed = [n for n, commit in enumerate(versions) if commit.operation not in ("compact", "vacuum")]
+        policy = {"pinned": set(), "2 versions": set(range(changed[-2:][0], len(versions)))}
+        kept = policy.get(keep, set(range(len(versions)))) | self.kept | {len(versions) - 1}
+        assert not lost & (kept - self.lost)
+        if report.version is not None:
+            self.returned[len(versions)] = report.version
+            versions.append(Commit(self.head, "vacuum", Counts(0, 0)))
+        assert not lost & self.kept
+        self.lost = lost
+
+    @invariant()
+    def what_is_named_is_there(self) -> None:
+        assert {tag.name: tag.version for tag in tv.list_tags(self.path)} == self.tags
+        assert {(run.version, run.run_id) for run in tv.runs_of(self.path)} == self.runs
+        assert sorted(pin.version for pin in tv.list_pins(self.path)) == sorted(self.pins)
+        for name, number in self.tags.items():
+            found = tv.read_version(self.path, name)
+            reading.assert_state(found, self.model.versions[number].state, f"tag {name}")
+        for number, run in self.runs:
+            assert any(each.version == number for each in tv.versions_of(self.path, run))
+        assert tv.verify(self.path).damaged == ()
+
+
 def flipped(row: Mapping[str, Any]) -> Row:
     """The row with every zero's sign turned: an equal row."""
     return {name: -value if isinstance(value, float) and value == 0 else value for name, value in row.items()}
@@ -494,3 +622,5 @@ TestKeyed = machine(Store, keyed=True, partitioned=False)
 TestKeyless = machine(Store, keyed=False, partitioned=False)
 TestKeyedPartitioned = machine(Store, keyed=True, partitioned=True)
 TestKeylessPartitioned = machine(Store, keyed=False, partitioned=True)
+TestRemembered = machine(Remembered, keyed=True, partitioned=False)
+TestRememberedPartitioned = machine(Remembered, keyed=False, partitioned=True)

@@ -132,12 +132,14 @@ class Hand:
     Attributes:
         rates: how often each kind comes, against the others.
         safety: the interval that its vacuums leave.
+        evolves: whether it adds columns now and then.
     """
 
     worker: int
     chance: random.Random
     rates: Mapping[str, int]
     safety: str = "1 day"
+    evolves: bool = True
     drawn: int = 0
     tags: list[str] = field(default_factory=list)
 
@@ -178,7 +180,8 @@ class Hand:
         return max(0, head - self.chance.randrange(12))
 
     def _insert(self, name: str, head: int, columns: Sequence[Column], rows: int, fresh: float) -> Deed:
-        wider = [*columns, self.chance.choice(MORE)] if self.chance.random() < 0.05 else list(columns)
+        evolves = self.evolves and self.chance.random() < 0.05
+        wider = [*columns, self.chance.choice(MORE)] if evolves else list(columns)
         wider = list({column.name: column for column in wider}.values())
         args = {
             "rows": self.rows(wider, rows, fresh=fresh),
