@@ -45,7 +45,7 @@ class _Planned:
     """A proposal and what it rests on.
 
     Attributes:
-        looked: the files that were looked into, by their paths.
+        looked: the files that were looked into, by their paths, as they were on the newest head on which it stood.
         met: the rows that were found there, as positions by path.
         staged: the objects that were written for it.
     """
@@ -116,17 +116,22 @@ class Replanning:
         if fresh and last.subject.holds(open_scan(log, head, fresh)):
             return None
         there = {file.path: file for file in head.files}
-        changed: dict[str, DataFile] = {}
+        looked = {file.path: file for file in fresh}
         for path, old in last.looked.items():
             met, now = last.met.get(path), there.get(path)
             if now is None and met is not None:
                 return None
-            if now is None or identity(now) == identity(old):
+            if now is None:
+                continue
+            looked[path] = now
+            if identity(now) == identity(old):
                 continue
             was, is_now = (open_scan(log, head, [each]).files[0].deleted() for each in (old, now))
             if len(np.setdiff1d(was, is_now)) or (met is not None and len(np.intersect1d(met, is_now))):
                 return None  # rows came back, or some of those found are gone
-            changed[path] = now
+        self._last = replace(last, looked=looked)  # the next head is compared with this one, and so on
+        removed = {file.path: file for file in last.proposal.removed}
+        changed = {path: there[path] for path, file in removed.items() if identity(there[path]) != identity(file)}
         return self._redrawn(last.proposal, changed, head, staging)
 
     def _redrawn(
