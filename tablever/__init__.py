@@ -16,6 +16,7 @@ From the edges inwards; imports run down this list only:
     compaction, vacuuming, usage    compact, vacuum, du
     replay_changes                  changes of one version onto another head
     integrity                       verify: level by level, what is not as it was committed
+    repairing                       repair: a torn log goes on from its last good version
     tags, runs, pins                names of versions, what used them, what keeps them
     settings                        set_key, set_not_null, add_constraint, set_retention, protect
     creation                        a new table
@@ -39,6 +40,7 @@ From the edges inwards; imports run down this list only:
     log, logfiles                   the log of one table
     witness_files                   tags, runs and pins as objects beside it
     sealed                          objects that hold a digest of themselves
+    tail                            the newest entries of a log, as far as they are torn
     packing                         which files are merged, in whose place
     storage                         objects on a disk, or in a bucket
     incoming, records, inference    rows in, from Arrow and from Python values
@@ -92,6 +94,8 @@ if TYPE_CHECKING:
     from tablever.read import iter_batches as iter_batches
     from tablever.read import read_version as read_version
     from tablever.read import scan_version as scan_version
+    from tablever.repairing import Repair as Repair
+    from tablever.repairing import repair as repair
     from tablever.runs import link_run as link_run
     from tablever.runs import runs_of as runs_of
     from tablever.runs import unlink_run as unlink_run
@@ -130,6 +134,7 @@ _HOMES = {
     "Pin": "model",
     "Report": "integrity.report",
     "Plan": "findings",
+    "Repair": "repairing",
     "RowEvent": "history.events",
     "Run": "model",
     "Table": "table",
@@ -164,6 +169,7 @@ _HOMES = {
     "protect": "settings",
     "query": "sql",
     "read_version": "read",
+    "repair": "repairing",
     "resolve_version": "versions",
     "restore": "undo",
     "revert": "undo",

@@ -21,8 +21,8 @@ from urllib.parse import unquote
 from tablever import witness_files
 from tablever.columns import did_you_mean
 from tablever.delta import commits, features, replay, seals
-from tablever.delta.actions import Action, Add, Remove, build_actions, decode_entry
-from tablever.delta.listing import entry_name, entry_path
+from tablever.delta.actions import Action, Add, Remove
+from tablever.delta.listing import entry_path
 from tablever.errors import (
     CorruptionError,
     InvalidInputError,
@@ -152,13 +152,12 @@ class Log:
     def entry(self, number: int) -> Entry:
         """A version's log entry. Raises as ``snapshot``; other versions' entries play no part."""
         data = self.entry_data(number)
-        name = entry_name(number)
-        return Entry(number, data, tuple(build_actions(decode_entry(data, name=name), name=name)))
+        return Entry(number, data, tuple(self._files.actions(number, self._files.decode(number, data))))
 
     def entry_data(self, number: int) -> bytes:
-        """The bytes of a version's log entry. Raises as ``entry``."""
+        """The bytes of a version's log entry, which fit its own digest where it has one. Raises as ``entry``."""
         self._check_number(number)
-        return self._files.entry(number)
+        return self._files.whole_entry(number)
 
     def entries(self, numbers: Sequence[int]) -> Iterator[Entry]:
         """The log entries of versions that there are, in that order; of an object store, some are fetched at once.
@@ -166,8 +165,7 @@ class Log:
         Raises as ``entry`` where it comes to one that is gone, and ends there.
         """
         for number, data in zip(numbers, self._files.entries(numbers), strict=True):
-            name = entry_name(number)
-            yield Entry(number, data, tuple(build_actions(decode_entry(data, name=name), name=name)))
+            yield Entry(number, data, tuple(self._files.actions(number, self._files.decode(number, data))))
 
     def entry_starts(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
         """The first kilobytes of the log entries ``first`` to ``last``, both included, each with its number.
@@ -367,10 +365,11 @@ class Log:
             found = witness_files.read_tag(self.storage, path)
         except FileNotFoundError:
             found = None
-        if found is None or found.name != name:
-            raise self._no_tag(name)
         deletion = witness_files.deletion_of(self.storage, path)
-        if deletion is not None:
+        if (found is None and deletion is None) or (found is not None and found.name != name):
+            raise self._no_tag(name)
+        if found is None or deletion is not None:
+            assert deletion is not None
             raise TagNotFoundError(f"tag '{name}' of '{self.name}' {deletion.words}", hint=None, tag=name)
         return found
 
@@ -521,10 +520,10 @@ class Log:
         self, number: int, data: bytes, before: int | None, rows_of: commits.RowsOf
     ) -> tuple[Version, list[Action]]:
         """An entry's Version, and its actions where those had to be looked at: not for our own entries."""
-        values = decode_entry(data, name=entry_name(number))
+        values = self._files.decode(number, data)
         info = commits.find_info(values)
         record = commits.own_record(info)
-        actions = [] if record is not None else build_actions(values, name=entry_name(number))
+        actions = [] if record is not None else self._files.actions(number, values)
         counts = commits.own_counts(record) if record is not None else commits.foreign_counts(info, actions, rows_of)
         self._files.note_time(number, info)
         time = self._time(number)

@@ -8,13 +8,15 @@ import json
 import logging
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tablever.delta import checkpoint, commits, replay
-from tablever.delta.actions import build_actions, decode_entry
+from tablever.delta.actions import Action, build_actions, decode_entry
+from tablever.delta.entries import check_seal, decode_whole
 from tablever.delta.listing import (
     LOG_FOLDER,
     SIDECAR_FOLDER,
@@ -26,6 +28,7 @@ from tablever.delta.listing import (
 )
 from tablever.errors import CorruptionError, StorageError, TableNotFoundError, VersionVacuumedError
 from tablever.storage import Place, Storage
+from tablever.tail import torn_tail
 
 POINTER = f"{LOG_FOLDER}/_last_checkpoint"
 POINTER_BYTES = 65_536  # of others: it may hold the schema of the checkpoint
@@ -155,6 +158,13 @@ class LogFiles:
                 self.relist()
                 raise self._gone(number) from error
 
+    def whole_entry(self, number: int) -> bytes:
+        """The bytes of a version's log entry; one that holds another digest than its own is corrupt."""
+        data = self.entry(number)
+        with self._told(number):
+            check_seal(data, name=entry_name(number))
+        return data
+
     def start(self, number: int) -> bytes:
         """The first FIRST_LINE bytes of a version's log entry."""
         kept = self._kept
@@ -168,7 +178,7 @@ class LogFiles:
 
     def _values(self, number: int, data: bytes) -> list[dict[str, Any]]:
         """The JSON objects of a version's log entry."""
-        values = decode_entry(data, name=entry_name(number))
+        values = self.decode(number, data)
         self.note_time(number, commits.find_info(values))
         if self._anchor is not None and self._anchor.number == number:
             self._digest = (number, hashlib.sha256(data).digest())
@@ -180,12 +190,23 @@ class LogFiles:
         if self.storage.look_seconds:
             self._kept = number, data
 
+    def decode(self, number: int, data: bytes) -> list[dict[str, Any]]:
+        """The JSON objects of a version's entry, whose bytes these are."""
+        with self._told(number):
+            return decode_whole(data, name=entry_name(number))
+
+    def actions(self, number: int, values: list[dict[str, Any]]) -> list[Action]:
+        """The actions among the JSON objects of a version's entry."""
+        with self._told(number):
+            return build_actions(values, name=entry_name(number))
+
     def info(self, number: int) -> Mapping[str, Any]:
         """An entry's commitInfo, from its first line where that is all it takes."""
         line, end, _ = self.start(number).partition(b"\n")
         if end and line.startswith(b'{"commitInfo":{') and line.rstrip().endswith(b"}}"):
-            return commits.find_info(decode_entry(line, name=entry_name(number)))
-        return commits.find_info(decode_entry(self.entry(number), name=entry_name(number)))
+            with self._told(number):
+                return commits.find_info(decode_entry(line, name=entry_name(number)))
+        return commits.find_info(self.decode(number, self.entry(number)))
 
     def note_time(self, number: int, info: Mapping[str, Any]) -> None:
         """Remember the time that an entry, read elsewhere, records."""
@@ -227,7 +248,7 @@ class LogFiles:
     def _replay(self, number: int, known: Mapping[int, replay.State]) -> replay.State:
         base, state = self._base(number, known)
         for each, data in self._after(base, number):
-            state = replay.apply(state, build_actions(self._values(each, data), name=entry_name(each)))
+            state = replay.apply(state, self.actions(each, self._values(each, data)))
         return state
 
     def _after(self, base: int, number: int) -> Iterator[tuple[int, bytes]]:
@@ -303,12 +324,30 @@ class LogFiles:
 
     def missing(self, number: int) -> CorruptionError:
         """The error for a hole in the log."""
-        name = entry_name(number)
+        return self._damaged(number, "is missing, and later ones are there")
+
+    @contextmanager
+    def _told(self, number: int) -> Iterator[None]:
+        """What is wrong with a version's entry, told with the last good version and what to do about it."""
+        try:
+            yield
+        except CorruptionError as error:
+            raise self._damaged(number, error.facts["problem"]) from error
+
+    def _damaged(self, number: int, problem: str) -> CorruptionError:
+        name, before = entry_name(number), number - 1 if number else None
+        tail = torn_tail(self.storage, parse_names(self.storage.list(LOG_FOLDER)))
+        is_torn = number in tail.lost
+        last_good = tail.last_good if is_torn else before
+        said = "" if last_good is None else f"; the last good version is {last_good}"
         return CorruptionError(
-            f"log entry '{name}' of '{self.table}' is missing, and later ones are there",
-            hint=f"restore {LOG_FOLDER}/{name} from a copy of the table",
+            f"log entry '{name}' of '{self.table}' {problem}{said}",
+            hint=f"tablever repair {self.table}"
+            if is_torn
+            else f"restore {LOG_FOLDER}/{name} from a copy of the table",
             file=name,
-            last_good=number - 1 if number else None,
+            problem=problem,
+            last_good=last_good,
         )
 
 

@@ -70,7 +70,7 @@ def link_run(
     values = witnesses.attest(log, number, author or default_author())
     if witnesses.put(log, path, {**values, "runId": run_id, "role": role, "metrics": checked, **described}):
         return witness_files.read_run(log.storage, path)
-    found = _linked_before(log, path, described)
+    found = _linked_before(log, number, role, run_id, described)
     return _with_metrics(log, found, checked, values)
 
 
@@ -181,26 +181,25 @@ def _read(log: Log, path: str) -> Run:
     return witness_files.read_run(log.storage, path, witness_files.metrics_of(log.storage, path))
 
 
-def _linked_before(log: Log, path: str, described: Mapping[str, Any]) -> Run:
+def _linked_before(log: Log, number: int, role: str, run_id: str, described: Mapping[str, Any]) -> Run:
     """The link that is there; refused where it is taken back, or says something else than is said now."""
-    found = _read(log, path)
+    path, about = _path(number, role, run_id), {"run_id": run_id, "version": number}
+    named = f"run '{run_id}' of version {number} of '{log.name}' as '{role}'"
     deletion = witness_files.deletion_of(log.storage, path)
-    named = f"run '{found.run_id}' of version {found.version} of '{log.name}' as '{found.role}'"
     if deletion is not None:
         raise AlreadyExistsError(
             f"the link to {named} {deletion.words}",
             hint="a link that was taken back is not made again: link it in another role",
-            run_id=found.run_id,
-            version=found.version,
+            **about,
         )
+    found = _read(log, path)
     recorded = {"name": found.name, "params": found.params, "artifacts": list(found.artifacts)}
     for what, value in described.items():
         if value is not None and value != recorded[what]:
             raise AlreadyExistsError(
                 f"{named} is linked already, with {what} {recorded[what]!r}, not {value!r}",
                 hint="only metrics are added to a link: unlink it, and link the run in another role",
-                run_id=found.run_id,
-                version=found.version,
+                **about,
             )
     return found
 

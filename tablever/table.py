@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tablever.findings import Plan
     from tablever.history.events import RowEvent
     from tablever.integrity.report import Level, Progress, Report
+    from tablever.repairing import Repair
     from tablever.usage import Usage
     from tablever.vacuuming import Vacuum
 
@@ -218,6 +219,19 @@ class Table:
         from tablever import vacuuming
 
         return vacuuming.vacuum(self, keep=keep, dry_run=dry_run, safety=safety, **options)
+
+    def repair(
+        self,
+        *,
+        give_up: Sequence[str] = (),
+        reason: str | None = None,
+        author: str | None = None,
+        dry_run: bool = False,
+    ) -> Repair:
+        """See ``tablever.repair``."""
+        from tablever import repairing
+
+        return repairing.repair(self, give_up=give_up, reason=reason, author=author, dry_run=dry_run)
 
     def du(self) -> Usage:
         """See ``tablever.du``."""

@@ -91,15 +91,16 @@ def delete_tag(table: TableLike, name: str, *, reason: str | None = None, author
 
 
 def _check_free(log: Log, name: str, path: str) -> None:
-    try:
-        taken = witness_files.read_tag(log.storage, path)
-    except FileNotFoundError:
-        return
     deletion = witness_files.deletion_of(log.storage, path)
-    state = f"is version {taken.version} already" if deletion is None else deletion.words
+    number: int | None = None
+    try:
+        number = witness_files.read_tag(log.storage, path).version
+    except FileNotFoundError:
+        if deletion is None:
+            return
     raise AlreadyExistsError(
-        f"tag '{name}' of '{log.name}' {state}",
+        f"tag '{name}' of '{log.name}' {deletion.words if deletion else f'is version {number} already'}",
         hint="a tag is never moved, and a deleted one's name never used again: take another name",
         tag=name,
-        version=taken.version,
+        version=number,
     )

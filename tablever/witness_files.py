@@ -29,6 +29,7 @@ FOLDER = "_tablever"
 TAGS = f"{FOLDER}/tags"
 RUNS = f"{FOLDER}/runs"
 PINS = f"{FOLDER}/pins"
+REPAIRS = f"{FOLDER}/repairs"
 JOURNAL = f"{FOLDER}/journal"
 DELETED = "deleted"
 LONGEST_NAME = 150  # bytes; file systems take 255, some 143 of text
@@ -37,6 +38,7 @@ KINDS: Mapping[str, str] = {
     TAGS: "tablever.tag/v1",
     RUNS: "tablever.run/v1",
     PINS: "tablever.pin/v1",
+    REPAIRS: "tablever.repair/v1",
     JOURNAL: "tablever.journal/v1",
 }
 METRICS_KIND = "tablever.metrics/v1"
@@ -64,6 +66,28 @@ class Deletion:
         """``was deleted by Ada on 2026-11-01: made by mistake``."""
         why = f": {self.reason}" if self.reason else ""
         return f"was deleted by {self.author.partition(' <')[0]} on {self.time:%Y-%m-%d}{why}"
+
+
+@dataclass(frozen=True)
+class RepairRecord:
+    """Who moved aside what could not be restored, when and why.
+
+    Attributes:
+        lost: the versions whose entries were torn, each with what was wrong.
+        given_up: the paths of tags, runs, pins, deletions and journal, each with what was wrong.
+    """
+
+    author: str
+    time: datetime
+    reason: str | None
+    lost: tuple[tuple[int, str], ...]
+    given_up: tuple[tuple[str, str], ...]
+
+    @property
+    def words(self) -> str:
+        """``given up by Ada on 2026-11-01: no copy was left``."""
+        why = f": {self.reason}" if self.reason else ""
+        return f"given up by {self.author.partition(' <')[0]} on {self.time:%Y-%m-%d}{why}"
 
 
 # -- names
@@ -120,10 +144,12 @@ def kind_of(path: str) -> str:
 
 
 def put(storage: Storage, path: str, values: Mapping[str, Any]) -> bool:
-    """Put an object and enter it into the journal; False where one of that name is there.
+    """Put an object and enter it into the journal; False where one of that name is there, or was and is taken away.
 
     Raises StorageError; where the object was made, but could not be entered, its fact ``made`` is the object's path.
     """
+    if not path.startswith(REPAIRS) and f"/{DELETED}/" not in path and storage.exists(deleted_path(path)):
+        return False
     data = sealed.render(path, kind_of(path), to_json({k: v for k, v in values.items() if v is not None}))
     if not storage.put_if_absent(path, data):
         return False
@@ -283,6 +309,26 @@ def missing_versions(storage: Storage) -> set[int]:
             if version is not None and not storage.exists(object_) and deletion_of(storage, object_) is None:
                 found.add(int(version))
     return found
+
+
+def read_repair(storage: Storage, path: str) -> RepairRecord:
+    """The record of a repair at a path. Raises as ``read``."""
+    values = read(storage, path)
+    with _well_formed(path):
+        return RepairRecord(
+            author=str(values["author"]),
+            time=datetime.fromisoformat(values["time"]),
+            reason=values.get("reason"),
+            lost=tuple((int(each["version"]), str(each["problem"])) for each in values["lost"]),
+            given_up=tuple((str(each["object"]), str(each["problem"])) for each in values["givenUp"]),
+        )
+
+
+def given_up(storage: Storage) -> frozenset[str]:
+    """The paths of tags, runs, pins, deletions and journal that repairs gave up. Raises as ``read_tags``."""
+    paths = [f"{REPAIRS}/{name}" for name in names(storage, REPAIRS)]
+    records = [_listed(path, partial(read_repair, storage, path)) for path in paths]
+    return frozenset(path for record in records for path, _ in record.given_up)
 
 
 def _listed(path: str, read_one: Callable[[], _Made]) -> _Made:

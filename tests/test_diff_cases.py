@@ -25,6 +25,7 @@ from tablever.log import Log, open_log
 from tablever.report.wording import notes
 from tablever.scan import deleted_positions
 from tests.comparing import assert_right, by_way, state_of
+from tests.sealing import rewrite
 
 SHARED = Path(__file__).parents[2] / "shared"
 NAN = float("nan")
@@ -351,7 +352,7 @@ def test_a_feed_that_does_not_add_up_is_not_believed(path: Path) -> None:
     log = [path / "_delta_log" / f"{n:020d}.json" for n in (1, 2)]
     lines = [entry.read_text().split("\n") for entry in log]
     lie = next(line for line in lines[1] if '"cdc"' in line)
-    log[0].write_text("\n".join(lie if '"cdc"' in line else line for line in lines[0]))
+    rewrite(log[0], "\n".join(lie if '"cdc"' in line else line for line in lines[0]))
     diff = diff_versions(path, 0, 1)
     lying = by_way(diff, "changes")
     assert lying is not None
@@ -371,7 +372,7 @@ def test_a_kind_of_change_row_that_there_is_not(path: Path) -> None:
     size = file.stat().st_size
     pl.read_parquet(file).with_columns(pl.lit("upsert").alias("_change_type")).write_parquet(file)
     entry = path / "_delta_log" / f"{1:020d}.json"
-    entry.write_text(entry.read_text().replace(f'"size":{size}', f'"size":{file.stat().st_size}'))
+    rewrite(entry, entry.read_text().replace(f'"size":{size}', f'"size":{file.stat().st_size}'))
     lying = by_way(diff_versions(path, 0, 1), "changes")
     assert lying is not None
     assert counts(lying) == (0, 0, 1)
@@ -593,7 +594,7 @@ def test_vectors_between_that_are_gone(path: Path, monkeypatch: pytest.MonkeyPat
     tv.create_table(path, ROWS)
     entry = path / "_delta_log" / f"{0:020d}.json"
     on, off = (f'"delta.enableChangeDataFeed":"{word}"' for word in ("true", "false"))
-    entry.write_text(entry.read_text().replace(on, off))
+    rewrite(entry, entry.read_text().replace(on, off))
     for n in range(2):
         tv.delete(path, where=f"id = {n}")
     tv.overwrite(path, ROWS[:3])

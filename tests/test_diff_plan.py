@@ -22,6 +22,7 @@ from tablever.findings import Plan
 from tablever.scan import deleted_positions
 from tablever.storage import LocalStorage
 from tests.comparing import by_way
+from tests.sealing import rewrite
 
 ROWS = 60_000
 
@@ -84,8 +85,8 @@ def test_a_few_updates_are_read_from_the_feed(path: Path, opened: set[str]) -> N
 def test_without_a_feed_only_rows_under_the_vectors_are_read(path: Path, opened: set[str]) -> None:
     """Deleted rows of a table without a feed: read from their file, counted in pages; nothing else."""
     entry = path / "_delta_log" / f"{0:020d}.json"
-    entry.write_text(
-        entry.read_text().replace('"delta.enableChangeDataFeed":"true"', '"delta.enableChangeDataFeed":"false"')
+    rewrite(
+        entry, entry.read_text().replace('"delta.enableChangeDataFeed":"true"', '"delta.enableChangeDataFeed":"false"')
     )
     tv.delete(path, where="id IN (5, 40000)")
     tv.append(path, pa.table({"id": [ROWS], "text": ["x"], "n": [0]}))
@@ -103,7 +104,7 @@ def test_vectors_are_in_the_plan(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(deletions, "INLINE_BYTES", 0)
     entry = path / "_delta_log" / f"{0:020d}.json"
     on, off = (f'"delta.enableChangeDataFeed":"{word}"' for word in ("true", "false"))
-    entry.write_text(entry.read_text().replace(on, off))
+    rewrite(entry, entry.read_text().replace(on, off))
     tv.delete(path, where="id % 7 = 0")
     tv.delete(path, where="id % 5 = 0")
     read: dict[str, int] = {}

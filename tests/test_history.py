@@ -18,6 +18,7 @@ from tablever import errors
 from tablever.scan import deleted_positions
 from tests.model import Column, Commit, Counts, State, canonical
 from tests.replaying import Change, Replay, changes, lives, replay
+from tests.sealing import rewrite
 from tests.test_foreign import MADE, arrow, states
 from tests.test_state_machine import Store, machine
 
@@ -293,7 +294,7 @@ def test_lost_vectors(tmp_path: Path) -> None:
     entry = path / "_delta_log" / f"{0:020d}.json"
     feed = '"delta.enableChangeDataFeed":"true"'  # without one, vectors alone say what was deleted
     assert feed in entry.read_text()
-    entry.write_text(entry.read_text().replace(feed, feed.replace("true", "false")))
+    rewrite(entry, entry.read_text().replace(feed, feed.replace("true", "false")))
     for part in range(1, 4):
         tv.delete(table, where=f"id % 5 = {part} AND hash(id) % 2 = 0 AND id > 5")
     vectors = sorted((path / "_dv").iterdir(), key=lambda file: file.stat().st_mtime_ns)
@@ -356,7 +357,7 @@ def test_change_rows_that_were_not_there(tmp_path: Path) -> None:
     size = feed.stat().st_size
     pq.write_table(pa.Table.from_pylist(lies, schema=pq.read_schema(feed)), feed)
     entry = path / "_delta_log" / f"{1:020d}.json"
-    entry.write_text(entry.read_text().replace(f'"size":{size}', f'"size":{feed.stat().st_size}'))
+    rewrite(entry, entry.read_text().replace(f'"size":{size}', f'"size":{feed.stat().st_size}'))
     with pytest.raises(errors.CorruptionError, match="version 1 says that it took out a row"):
         tv.query("FROM table_history('t')", tables={"t": path})
     with pytest.raises(errors.CorruptionError, match="version 1 says that it took out a row"):

@@ -18,6 +18,7 @@ from tablever.changes import cancel
 from tablever.creation import Deletes
 from tablever.history import folds, images, probe
 from tablever.logfiles import FIRST_LINE
+from tests.sealing import rewrite
 
 ROWS, COMMITS, CHANGED = 20_000, 150, 10
 SPARE = 5
@@ -134,7 +135,7 @@ def without_feed(path: Path, rows: int, *, deletes: Deletes) -> tv.Table:
     entry = path / "_delta_log" / f"{0:020d}.json"
     feed = '"delta.enableChangeDataFeed":"true"'
     assert feed in entry.read_text()
-    entry.write_text(entry.read_text().replace(feed, feed.replace("true", "false")))
+    rewrite(entry, entry.read_text().replace(feed, feed.replace("true", "false")))
     return tv.open_table(path)
 
 

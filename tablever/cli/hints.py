@@ -35,12 +35,12 @@ def in_shell(hint: str | None, arguments: Sequence[str]) -> str | None:
         hint = re.sub(r"\b(set-key|overwrite) TABLE\b", lambda found: f"{found[1]} {shlex.quote(known[0])}", hint)
     named = {Path(table).absolute().name: table for table in reversed(known)}
     for root in tables:
-        match = re.search(r"tablever (?:log|pins|runs|tags) (.+?)(?=[),]|$)", hint)
+        match = re.search(r"tablever (?:log|pins|repair|runs|tags) (.+?)(?=[),]|$)", hint)
         if match and match[1] not in named and _is_table(str(Path(root) / match[1])):
             named[match[1]] = str(Path(root) / match[1])
     for name, typed in named.items():
         command = rf"tablever \1 {shlex.quote(typed)}".replace("\\", r"\\").replace(r"\\1", r"\1")
-        hint = re.sub(rf"tablever (log|pins|runs|tags) {re.escape(name)}(?=[),]|$)", command, hint)
+        hint = re.sub(rf"tablever (log|pins|repair|runs|tags) {re.escape(name)}(?=[),]|$)", command, hint)
     return hint
 
 

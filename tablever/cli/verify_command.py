@@ -70,6 +70,8 @@ def _print(table: str, report: Report, json_output: bool) -> None:
         click.echo(click.style("damaged", fg="red", bold=True) + f"  {_line(found)}")
     for found in report.vacuumed:
         click.echo(click.style("vacuumed", dim=True) + f"  {_line(found)}")
+    for found in report.given_up:
+        click.echo(click.style("given up", dim=True) + f"  {_line(found)}")
     for found in report.unrecorded[:LISTED]:
         click.echo(click.style("not recorded", fg="yellow") + f"  {_line(found)}")
     if len(report.unrecorded) > LISTED:

@@ -77,12 +77,14 @@ def parse_entry(data: bytes, *, name: str) -> list[Action]:
 
 def decode_entry(data: bytes, *, name: str) -> list[dict[str, Any]]:
     """The JSON objects of a log entry; values may spread over lines. Raises CorruptionError."""
+    if data and not data.strip(b"\0"):
+        raise damaged_entry(name, "holds nothing but zero bytes")
     try:
         text = data.decode("utf-8").strip()
     except UnicodeDecodeError as error:
-        raise _corrupt(name, f"is not UTF-8 at byte {error.start}") from error
+        raise damaged_entry(name, f"is not UTF-8 at byte {error.start}") from error
     if not text:
-        raise _corrupt(name, "is empty" if not data else "holds only white space")
+        raise damaged_entry(name, "is empty" if not data else "holds only white space")
     values: list[Any]
     try:
         values = json.loads("[" + text.replace("\n", ",") + "]")
@@ -92,7 +94,7 @@ def decode_entry(data: bytes, *, name: str) -> list[dict[str, Any]]:
         values = _decode_sequence(text, name)
     for value in values:
         if not isinstance(value, dict):
-            raise _corrupt(name, f"holds {json.dumps(value)[:40]} where an action should stand")
+            raise damaged_entry(name, f"holds {json.dumps(value)[:40]} where an action should stand")
     return values
 
 
@@ -107,7 +109,7 @@ def build_actions(values: Iterable[Mapping[str, Any]], *, name: str) -> list[Act
             try:
                 actions.append(build(body))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise _corrupt(name, f"holds a malformed '{kind}' action ({_reason(error)})") from error
+                raise damaged_entry(name, f"holds a malformed '{kind}' action ({_reason(error)})") from error
     return actions
 
 
@@ -183,22 +185,27 @@ def _decode_sequence(text: str, name: str) -> list[Any]:
             value, position = _DECODER.raw_decode(text, position)
         except ValueError as error:
             line = text.count("\n", 0, position) + 1
-            raise _corrupt(name, f"is cut or damaged at line {line}") from error
+            raise damaged_entry(name, f"is cut or damaged at line {line}") from error
         values.append(value)
         blank = _BLANK.match(text, position)
         position = blank.end() if blank else position
     return values
 
 
-def _corrupt(name: str, what: str) -> CorruptionError:
+def damaged_entry(name: str, what: str) -> CorruptionError:
+    """The error for a log entry, or a part of a checkpoint, of which ``what`` says what is wrong: ``is empty``.
+
+    Its facts: ``file``, ``problem``, and of an entry ``last_good``, the version before.
+    """
     entry = _ENTRY.fullmatch(name)
     if entry is None:
-        return CorruptionError(f"checkpoint file '{name}' {what}", file=name)
+        return CorruptionError(f"checkpoint file '{name}' {what}", file=name, problem=what)
     last_good = int(entry[1]) - 1 if int(entry[1]) else None
     return CorruptionError(
         f"log entry '{name}' {what}" + ("" if last_good is None else f"; the last good version is {last_good}"),
         hint=None if last_good is None else f"version {last_good} and older can still be read",
         file=name,
+        problem=what,
         last_good=last_good,
     )
 

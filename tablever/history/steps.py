@@ -124,6 +124,8 @@ def read_journal(log: Log, last: int, look: Callable[[Metadata], Probe | None]) 
     first = log.snapshot(min(log.oldest_number(), last))
     protocol, metadata = first.protocol, first.metadata
     settings, noted = [(first.version, metadata)], []
+    if last > first.version:
+        log.entry_data(last)  # the newest may be torn behind its first line, which says nothing of that
     for number, data in log.entry_starts(first.version + 1, last):
         before, record = metadata, _record(data)
         if record is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -14,16 +14,17 @@ from tablever.integrity.history import ENTRY, History
 from tablever.integrity.report import Notes
 from tablever.model import Witness
 from tablever.storage import Storage
-from tablever.witness_files import DELETED, JOURNAL, PINS, RUNS, TAGS
+from tablever.witness_files import DELETED, JOURNAL, PINS, REPAIRS, RUNS, TAGS
 
-_KINDS = {TAGS: "tag", RUNS: "run", PINS: "pin", JOURNAL: "journal"}
+_KINDS = {TAGS: "tag", RUNS: "run", PINS: "pin", REPAIRS: "repair", JOURNAL: "journal"}
 
 
 def check_witnesses(storage: Storage, history: History, notes: Notes) -> list[Witness]:
     """Check every object; the witnesses that stand and can be read. Raises UnsupportedFeatureError of newer formats."""
-    journal = _check_journal(storage, notes)
+    given_up = _check_repairs(storage, notes)
+    journal = _check_journal(storage, given_up, notes)
     whole: dict[str, dict[str, Any]] = {}
-    for folder in (TAGS, RUNS, PINS):
+    for folder in (TAGS, RUNS, PINS, REPAIRS):
         for inside in (folder, f"{folder}/{DELETED}"):
             for name in witness_files.names(storage, inside):
                 path = f"{inside}/{name}"
@@ -33,7 +34,7 @@ def check_witnesses(storage: Storage, history: History, notes: Notes) -> list[Wi
                 if path not in journal:
                     notes.unknown(path, _kind(path), "the journal does not have it", _versions(path, values, notes))
     for path, entry in journal.items():
-        if not storage.exists(path):
+        if not storage.exists(path) and path not in given_up:
             notes.damage(
                 path, _kind(path), "missing", "it is gone, and the journal has it", _versions(path, entry, notes)
             )
@@ -41,7 +42,24 @@ def check_witnesses(storage: Storage, history: History, notes: Notes) -> list[Wi
     return [_remembers(storage, path, whole[path], history, notes) for path in standing if path in whole]
 
 
-def _check_journal(storage: Storage, notes: Notes) -> dict[str, dict[str, Any]]:
+def _check_repairs(storage: Storage, notes: Notes) -> frozenset[str]:
+    """What the records of repairs say was lost; the paths of tags, runs, pins, deletions and journal among it."""
+    given_up: set[str] = set()
+    for name in witness_files.names(storage, REPAIRS):
+        try:
+            record = witness_files.read_repair(storage, f"{REPAIRS}/{name}")
+        except (CorruptionError, StorageError):
+            continue  # noted where every object is
+        for number, problem in record.lost:
+            notes.abandoned(entry_path(number), ENTRY, f"an earlier one {problem}: {record.words}", [number])
+        for path, problem in record.given_up:
+            given_up.add(path)
+            if not storage.exists(path):
+                notes.abandoned(path, _kind(path), f"{problem}: {record.words}", _versions(path, None, notes))
+    return frozenset(given_up)
+
+
+def _check_journal(storage: Storage, given_up: Collection[str], notes: Notes) -> dict[str, dict[str, Any]]:
     """The journal's entries that can be read, by the object that they enter."""
     numbers = witness_files.journal_numbers(storage)
     entries = {witness_files.journal_path(number) for number in numbers}
@@ -50,9 +68,11 @@ def _check_journal(storage: Storage, notes: Notes) -> dict[str, dict[str, Any]]:
             notes.damage(f"{JOURNAL}/{name}", "journal", "misplaced", "no entry has such a name", notes.wanted)
     found: dict[str, dict[str, Any]] = {}
     for before, number in pairwise([-1, *numbers]):
-        path = witness_files.journal_path(before + 1)
-        if number - before > 1 and not storage.exists(path):  # it may have been put while the folder was listed
-            more = f"{number - before - 1} entries from this one on, and " if number - before > 2 else ""
+        absent = before + 1
+        while (path := witness_files.journal_path(absent)) in given_up:
+            absent += 1
+        if number > absent and not storage.exists(path):  # it may have been put while the folder was listed
+            more = f"{number - absent} entries from this one on, and " if number - absent > 1 else ""
             notes.damage(path, "journal", "missing", f"{more}later ones are there", notes.wanted)
         path = witness_files.journal_path(number)
         values = _check_object(storage, path, None, notes)

@@ -21,7 +21,8 @@ class Finding:
         kind: log entry, checkpoint, data file, vector, change file, tag, run, metrics, pin, deletion, journal, version,
             expected.
         problem: missing, changed, unreadable, size, misplaced, inconsistent, other, rolled-back, rows, key; for what
-            could not be compared: unrecorded; for what was removed on purpose: vacuumed.
+            could not be compared: unrecorded; for what was removed on purpose: vacuumed; for what a repair
+            recorded as lost: given-up.
         detail: the same, said to people.
         versions: ascending, among those that were asked for.
     """
@@ -43,6 +44,7 @@ class Report:
         damaged: what is not as it was committed.
         unrecorded: what had nothing to compare with: not damaged as far as one can see, and not called right.
         vacuumed: what a vacuum removed, on purpose.
+        given_up: what a repair moved aside, on the record: versions that are lost, tags, runs and pins.
         keys_checked: the versions whose keys were found unique and not null, or not, in full.
         objects, bytes, rows: how much was looked at.
         seconds: how long it took.
@@ -53,6 +55,7 @@ class Report:
     damaged: tuple[Finding, ...]
     unrecorded: tuple[Finding, ...]
     vacuumed: tuple[Finding, ...]
+    given_up: tuple[Finding, ...]
     keys_checked: tuple[int, ...]
     objects: int
     bytes: int
@@ -71,6 +74,7 @@ class Notes:
     damaged: list[Finding] = field(default_factory=list)
     unrecorded: list[Finding] = field(default_factory=list)
     vacuumed: list[Finding] = field(default_factory=list)
+    given_up: list[Finding] = field(default_factory=list)
     objects: int = 0
     bytes: int = 0
     rows: int = 0
@@ -97,6 +101,10 @@ class Notes:
     def removed(self, path: str, kind: str, detail: str, versions: Iterable[int]) -> None:
         """Note what a vacuum removed."""
         self._note(self.vacuumed, Finding(path, kind, "vacuumed", detail, self._among(versions)))
+
+    def abandoned(self, path: str, kind: str, detail: str, versions: Iterable[int]) -> None:
+        """Note what a repair recorded as lost: whichever versions were asked for, it is told."""
+        self._note(self.given_up, Finding(path, kind, "given-up", detail, tuple(versions)))
 
     def is_damaged(self, path: str) -> bool:
         """Whether damage of an object was noted."""

@@ -199,6 +199,7 @@ def _report(level: Level, wanted: tuple[int, ...], notes: Notes, seconds: float)
         damaged=damaged,
         unrecorded=unrecorded,
         vacuumed=tuple(notes.vacuumed),
+        given_up=tuple(notes.given_up),
         keys_checked=notes.keys_checked,
         objects=notes.objects,
         bytes=notes.bytes,

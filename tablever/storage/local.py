@@ -13,7 +13,7 @@ import os
 import stat
 import uuid
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -262,6 +262,36 @@ class LocalStorage:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             sync_folder(path.parent)
+
+    def move(self, relative: str, target: str) -> bool:
+        """Give an object another name, durably; False where an object has that one already, or there is none to move.
+
+        Dying in between leaves it under both.
+        """
+        source, place = self.path(relative), self.path(target)
+        with storage_errors(f"move '{source}' to '{place}'"):
+            make_folder(place.parent)
+            try:
+                os.link(source, place)
+            except (FileExistsError, FileNotFoundError):
+                return False
+            sync_folder(place.parent)
+            source.unlink()
+            sync_folder(source.parent)
+        return True
+
+    @contextmanager
+    def alone(self, folder: str) -> Iterator[None]:
+        """Wait until nobody else is in such a block for the folder, and keep others waiting; a death ends it."""
+        with ExitStack() as held:
+            with storage_errors(f"lock '{self.path(folder)}'"):
+                if os.name != "nt":  # there, nobody is kept waiting
+                    import fcntl
+
+                    descriptor = os.open(self.path(folder), os.O_RDONLY)
+                    held.callback(os.close, descriptor)
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
 
     def remove(self, relative: str) -> None:
         """Remove an object that may be gone already."""

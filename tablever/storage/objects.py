@@ -12,7 +12,7 @@ import io
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
@@ -330,6 +330,21 @@ class ObjectStorage:
     def create(self, path: str) -> Upload:
         """Open a new object for writing; it is there when its ``with`` block ends."""
         return Upload(self, path)
+
+    def move(self, path: str, target: str) -> bool:
+        """Copy an object, where none has the other name, and remove it; False where one has, or there is none."""
+        try:
+            data = self.get(path)
+        except FileNotFoundError:
+            return False
+        if not self.put_if_absent(target, data):
+            return False
+        self.remove(path)
+        return True
+
+    def alone(self, folder: str) -> AbstractContextManager[None]:  # noqa: ARG002 - there is nothing to hold on to
+        """No hindrance: a store has no lock."""
+        return nullcontext()
 
     def remove(self, path: str) -> None:
         """Remove an object that may be gone already. A connection that broke is tried once more: obstore does not."""

@@ -7,6 +7,7 @@ set, folders that can be empty, links) does nothing elsewhere.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -208,6 +209,18 @@ class Storage(Protocol):
 
     def create(self, path: str) -> NewObject:
         """Open a new object for writing."""
+
+    def move(self, path: str, target: str) -> bool:
+        """Give an object another name, durably; False where an object has that one already, or there is none to move.
+
+        Dying in between leaves it under both.
+        """
+
+    def alone(self, folder: str) -> AbstractContextManager[None]:
+        """Wait until no other process is in such a block for the folder, and keep others waiting; a death ends it.
+
+        Where nothing like that can be had, as in object stores, it is no hindrance.
+        """
 
     def remove(self, path: str) -> None:
         """Remove an object that may be gone already."""

@@ -46,6 +46,7 @@ FUNCTIONS = {
     "du": "du",
     "compact": "compact",
     "set-retention": "set_retention",
+    "repair": "repair",
     "vacuum": "vacuum",
     "protect": "protect",
 }
