@@ -1,0 +1,85 @@
+"""Every operation in a real process that strace kills, or whose calls it makes fail: old or new, never a mixture."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import faults
+from tests.campaigns import crashes
+from tests.faults import Bench, Call, Zygote
+
+pytestmark = pytest.mark.skipif(faults.why_no_strace() is not None, reason=str(faults.why_no_strace()))
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Zygote]:
+    with faults.zygote() as process:
+        yield process
+
+
+@pytest.mark.parametrize("operation", faults.OPERATIONS)
+def test_each_thing_is_on_the_disk_before_what_names_it(process: Zygote, bench: Bench, operation: str) -> None:
+    """By the system's own record of the calls: data, vectors, change files and folders are synced before the entry has
+    its name, its bytes too, and all that was made before the call returns; tags, runs, pins, checkpoints likewise.
+    """
+    about, every = faults.traced(process, bench, operation, "merge-on-read")
+    assert len(about) >= 5, "hardly a call was seen"
+    assert faults.unsynced(every, bench.folder) == []
+
+
+def call(name: str, text: str, result: str = "0") -> Call:
+    return Call(name, 1, text, result, 1)
+
+
+def test_what_was_not_synced_is_noticed() -> None:
+    """The judge above sees bytes and names that are not on the disk, each by itself."""
+    made = call("openat", 'AT_FDCWD, "/t/part-1", O_WRONLY|O_CREAT', "3</t/part-1>")
+    wrote, synced, folder = (
+        call("write", '3</t/part-1>, "x", 1)'),
+        call("fsync", "3</t/part-1>)"),
+        call("fsync", "4</t>)"),
+    )
+    entry = call("link", '"/t/_delta_log/.a.tmp", "/t/_delta_log/00000000000000000001.json")')
+    log, end = call("fsync", "4</t/_delta_log>)"), call("write", '1<pipe:[1]>, "{\\"killed\\": false}", 17)')
+    whole = [made, wrote, synced, folder, entry, log, end]
+    assert faults.unsynced(whole, Path("/t")) == []
+    for left_out in (synced, folder, log, end):
+        assert faults.unsynced([each for each in whole if each is not left_out], Path("/t"))
+    assert faults.unsynced([made, wrote, folder, entry, log, synced, end], Path("/t"))
+    assert faults.unsynced([made, wrote, synced, entry, log, folder, end], Path("/t"))
+
+
+@pytest.mark.parametrize("operation", ["upsert", "delete scattered", "checkpoint", "tag", "repair", "create"])
+def test_a_process_that_is_killed(process: Zygote, bench: Bench, operation: str) -> None:
+    """Killed as it enters a call: the table is as it was or as it was to be, the next commit works, nothing is left."""
+    about, _ = faults.traced(process, bench, operation, "merge-on-read")
+    for place in random.Random(operation).sample(about, 3):
+        answer, _ = faults.inject(process, bench, operation, "merge-on-read", place, "signal=KILL")
+        assert answer.killed, place
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EROFS", "EACCES", "EMFILE", "EIO"])
+def test_a_disk_that_refuses(process: Zygote, bench: Bench, error: str) -> None:
+    """A call that fails, once or from then on, at any place of a commit: an error of ours, nothing lost, on it goes."""
+    about, _ = faults.traced(process, bench, "upsert", "merge-on-read")
+    fitting = [place for place in about if error in faults.ERRORS.get(place.name, ())]
+    chance = random.Random(error)
+    for place in chance.sample(fitting, min(3, len(fitting))):
+        faults.inject(
+            process, bench, "upsert", "merge-on-read", place, f"error={error}", for_ever=chance.random() < 0.5
+        )
+
+
+def test_the_campaign_in_short(capsys: pytest.CaptureFixture[str]) -> None:
+    """A few rounds of random operations, kinds, calls and faults find nothing."""
+    assert crashes.main(["--rounds", "6", "--seed", "7"]) == 0
+    assert "6 rounds" in capsys.readouterr().out
