@@ -307,7 +307,7 @@ def test_files_from_before_a_partition_column_had_another_type(tmp_path: Path, k
 
 
 def test_a_damaged_entry_is_not_gone_on_from(tmp_path: Path) -> None:
-    """What an entry that is not as it was written says of its rows is not handed out, nor anything committed on it."""
+    """What an entry that is not as it was written says of its rows is not handed out, and no commit is made on it."""
     for digit in (b"0", b"Z"):
         table = tmp_path / digit.decode()
         tv.create_table(table, START, key="id")
