@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from tablever.ledger import read_ledger
 from tablever.log import open_log
 
 ROOT = Path(__file__).parents[1]
+PATIENCE = 120  # seconds for one operation
 ROWS = 2_500  # a vector of a third of them lies in a file of its own
 Operation = Callable[[Path], object]
 
@@ -281,6 +283,7 @@ class Call:
     text: str
     result: str
     thread: int
+    main: bool = True  # whether it is the thread that called the operation
 
 
 class Zygote:
@@ -302,8 +305,12 @@ class Zygote:
         self._say(json.dumps({"operation": operation, "path": str(path), "twice": twice}))
         number = int(self._line())
         watcher = _attached(strace, number) if strace else None
+        patience = threading.Timer(PATIENCE, os.kill, (number, signal.SIGKILL))
+        patience.start()
         self._say("go")
         answers = [Answer(**json.loads(line)) for line in iter(self._line, "end")]
+        assert patience.is_alive(), f"{operation} did not end within {PATIENCE} s"
+        patience.cancel()
         if watcher is not None:
             watcher.communicate(timeout=60)
         return answers
@@ -338,7 +345,7 @@ def zygote() -> Iterator[Zygote]:
 
 def _attached(arguments: Sequence[str], number: int) -> subprocess.Popen[str]:
     watcher = subprocess.Popen(
-        ["strace", "-f", "-p", str(number), *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        ["strace", "-p", str(number), *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     assert watcher.stderr is not None
     line = watcher.stderr.readline()
@@ -365,7 +372,8 @@ def calls(log: Path) -> list[Call]:
     seen: dict[tuple[int, str], int] = {}
     begun: dict[int, tuple[str, int, str]] = {}
     found = []
-    for line in log.read_text("utf-8", "replace").splitlines():
+    lines = log.read_text("utf-8", "replace").splitlines()
+    for line in lines:
         match = _LINE.match(line)
         if match is None:
             continue
@@ -379,7 +387,7 @@ def calls(log: Path) -> list[Call]:
                 begun[thread] = name, nth, rest.removesuffix("<unfinished ...>")
                 continue
         text, _, result = rest.rpartition(" = ")
-        found.append(Call(name, nth, text, result, thread))
+        found.append(Call(name, nth, text, result, thread, thread == int(lines[0].split()[0])))
     return found
 
 
@@ -393,7 +401,7 @@ def traced(process: Zygote, bench: Bench, operation: str, kind: str) -> tuple[li
     """An operation carried out once: its calls about its table, and all that were watched."""
     path = bench.fresh(operation, kind)
     log = path.parent / "log"
-    (answer,) = process.run(operation, path, ["-y", "-s", "20", "-o", str(log), "-e", f"trace={','.join(CALLS)}"])
+    (answer,) = process.run(operation, path, ["-f", "-y", "-s", "20", "-o", str(log), "-e", f"trace={','.join(CALLS)}"])
     assert answer == Answer(killed=False), answer
     found = places(log, target(operation, path)), calls(log)
     bench.check(operation, kind, path, answer)
@@ -406,8 +414,17 @@ def inject(
 ) -> tuple[Answer, str]:
     """Carry an operation out with ``signal=KILL`` or ``error=ENOSPC`` at a call (or from it on); check what is left."""
     path = bench.fresh(operation, kind)
-    when = f"{call.nth}+" if for_ever else f"{call.nth}"
-    arguments = ["-o", os.devnull, "-e", f"trace={call.name}", "-e", f"inject={call.name}:{what}:when={when}"]
+    lasts = for_ever and call.name != "write"  # by writes an engine's threads wake each other
+    when = f"{call.nth}+" if lasts else f"{call.nth}"
+    arguments = [
+        *([] if call.main else ["-f"]),
+        "-o",
+        os.devnull,
+        "-e",
+        f"trace={call.name}",
+        "-e",
+        f"inject={call.name}:{what}:when={when}",
+    ]
     (answer,) = process.run(operation, path, arguments)
     state = bench.check(operation, kind, path, answer)
     bench.clear(path)
