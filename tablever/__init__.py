@@ -33,6 +33,7 @@ From the edges inwards; imports run down this list only:
     constraints, protocol           CHECK; the features a table declares
     file_digests                    digests of rows as they lie in files
     engine, predicates, expressions DuckDB, and what an expression lets us skip
+    permits                         what statements may do besides reading
     frames                          Polars
     freeing, ledger                 what a vacuum removes; which objects the versions need
     scan, decode, layout            what must be read to have a version's rows, and how it lies in files
@@ -51,7 +52,9 @@ From the edges inwards; imports run down this list only:
     digests, key_filters            what rows are called by their content; which keys a commit changed
     retention, quantities           policies, bytes and spans of time, as people write them
     changes, rows, refs             the algebra of changes; equality; what a ref means
+    fences                          where a table's files may lie
     model, errors, spans            words; sets of versions
+    strict_json                     JSON, and no more than that
 
 Every public name is loaded when it is first used, so that ``import tablever`` costs nothing.
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tablever.delta.listing import LOG_FOLDER
 from tablever.errors import QueryError, TableNotFoundError
+from tablever.fences import checked_folders
 from tablever.log import Log, TableLike, log_at, open_log
 from tablever.storage import Place, open_place
 
@@ -24,9 +25,13 @@ class Catalog:
         root: str | os.PathLike[str],
         tables: Mapping[str, TableLike] | None,
         storage_options: Mapping[str, str] | None = None,
+        allow_folders: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
+        self.allowed = checked_folders(allow_folders)
         self.root = _folder_at(root, storage_options)
-        self._given = {name.lower(): (name, open_log(table)) for name, table in (tables or {}).items()}
+        self._given = {
+            name.lower(): (name, open_log(table, allow_folders=self.allowed)) for name, table in (tables or {}).items()
+        }
         self._opened: dict[str, Log] = {}
 
     def find(self, path: Sequence[str]) -> Log | None:
@@ -41,7 +46,7 @@ class Catalog:
         if place is None:
             return None
         if place.uri not in self._opened:
-            self._opened[place.uri] = log_at(place)
+            self._opened[place.uri] = log_at(place, self.allowed)
         return self._opened[place.uri]
 
     def _place(self, parts: Sequence[str]) -> Place | None:
@@ -64,6 +69,14 @@ class Catalog:
                 return None
             place = close[0]
         return place if place.is_table() else None
+
+    def folders(self) -> list[str]:
+        """The folders whose files the tables may lie in, as they are named and as they really are."""
+        storages = [self.root.storage(), *(log.storage for _, log in self._given.values())]
+        local = [storage.uri for storage in storages if storage.duckdb_filesystem() is None]
+        local += [*self.allowed, *(folder for storage in storages for folder in storage.allowed)]
+        stores = [storage.duckdb_location("") for storage in storages if storage.duckdb_filesystem() is not None]
+        return list(dict.fromkeys([*local, *map(os.path.realpath, local), *stores]))
 
     def names(self) -> list[str]:
         """The names of all tables, nested ones as ``a/b``; sorted. Stops looking after MOST_FOLDERS folders."""

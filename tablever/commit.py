@@ -258,7 +258,7 @@ def _check_staged(log: Log, head: Snapshot, staging: Staging, proposal: Proposal
         _OvertakenError: something is gone, and the head has moved on.
         StorageError: something is gone.
     """
-    gone = staging.gone(proposal.named())
+    gone = staging.gone(proposal.named(log.storage))
     if gone is None:
         return
     if log.head_number() > head.version:
@@ -406,7 +406,7 @@ def _after(log: Log, staging: Staging, proposal: Proposal, number: int, moment: 
     """What is left to do once a version is in the log; none of it can undo the commit, so none of it may fail it."""
     try:
         log.storage.set_modified(entry_path(number), moment / 1000)
-        staging.discard(proposal.named())
+        staging.discard(proposal.named(log.storage))
         if number and number % CHECKPOINT_INTERVAL == 0:
             _checkpoint(log, number)
     except Exception:

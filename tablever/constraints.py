@@ -7,7 +7,6 @@ is true: false and NULL break it (Delta protocol, "CHECK Constraints").
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tablever import engine
+from tablever import engine, strict_json
 from tablever.errors import ConstraintError, QueryError, UnsupportedFeatureError
 from tablever.layout import table_schema
 from tablever.model import Metadata
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 SHOWN_ROWS = 5
+LONGEST = 100_000  # characters of a constraint
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def check_rows(rows: pa.Table, metadata: Metadata) -> None:
 def constraints_of(metadata: Metadata) -> dict[str, str]:
     """Every constraint by name: the table's CHECKs, then the invariants of columns, named after their column."""
     found = dict(metadata.constraints)
-    for field in json.loads(metadata.schema_string)["fields"]:
+    for field in strict_json.loads(metadata.schema_string)["fields"]:
         text = (field.get("metadata") or {}).get("delta.invariants")
         if text is not None:
             found[f"invariant of {field['name']}"] = _invariant(field["name"], text)
@@ -88,7 +88,7 @@ def constraints_of(metadata: Metadata) -> dict[str, str]:
 
 def _invariant(column: str, text: str) -> str:
     try:
-        return str(json.loads(text)["expression"]["expression"])
+        return str(strict_json.loads(text)["expression"]["expression"])
     except (ValueError, KeyError, TypeError) as error:
         raise _unsupported(f"invariant of {column}", str(text), "it is not written as Delta has it") from error
 
@@ -107,16 +107,22 @@ def translate(name: str, text: str, schema: pa.Schema) -> str:
     engine.refuse_surrogates(text, f"constraint '{name}'")
     if "\\" in text:
         raise _unsupported(name, text, "backslashes in texts")
+    if len(text) > LONGEST:
+        raise _unsupported(name, f"{text[:60]}…", f"it has {len(text):,} characters")
     try:
         parsed = sqlglot.parse(text, read="spark")
     except SqlglotError as error:
         raise _unsupported(name, text, "it does not parse") from error
+    except RecursionError as error:
+        raise _unsupported(name, f"{text[:60]}…", "it is nested too deeply") from error
     if len(parsed) != 1 or parsed[0] is None:
         raise _unsupported(name, text, "it is not one expression")
     try:
         result = _Translator(schema).translate(parsed[0])
     except _UntranslatableError as error:
         raise _unsupported(name, text, str(error)) from error
+    except RecursionError as error:
+        raise _unsupported(name, f"{text[:60]}…", "it is nested too deeply") from error
     if result.kind != "boolean":
         raise _unsupported(name, text, f"it is a {result.kind}, not true or false")
     return result.sql

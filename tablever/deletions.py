@@ -61,7 +61,7 @@ def refuse_damaged(scan: Scan, file: ScanFile) -> None:
     Raises:
         CorruptionError: they are not those that were committed.
     """
-    path = decode_path(file.file.path, root=scan.storage.uri)
+    path = decode_path(file.file.path, root=scan.storage.uri, allowed=scan.storage.allowed)
     recorded = (file.file.tags or {}).get(SHA256_TAG)
     if recorded is not None and scan.storage.sha256(path) != recorded:
         raise CorruptionError(

@@ -10,6 +10,7 @@ fail before it. Partition values are looked up by file in the same way.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ SCHEMA = "memory.__tv"
 BATCH_ROWS = 65_536
 MOST_RUNS = 16
 
+_FORBIDDEN = re.compile(r'(?:"([^"]*)" - file system operations are|through) disabled|disabled through configuration')
 _names = count()
 _lock = threading.Lock()
 _databases: dict[int, duckdb.DuckDBPyConnection] = {}
@@ -52,6 +54,16 @@ def new_connection() -> duckdb.DuckDBPyConnection:
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute(f"CREATE SCHEMA {SCHEMA}")
     return connection
+
+
+def confine(connection: duckdb.DuckDBPyConnection, folders: Sequence[str]) -> None:
+    """Keep a connection to the files in some folders, for good: no other files, no network, no extensions.
+
+    Links are followed to where they lead. From here on no setting can be changed, these least of all.
+    """
+    connection.execute(f"SET allowed_directories = [{', '.join(map(literal, folders))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def cursor() -> duckdb.DuckDBPyConnection:
@@ -465,7 +477,16 @@ def query_errors(what: str, columns: Sequence[str] = ()) -> Iterator[None]:
         yield
     except duckdb.InterruptException as error:
         raise KeyboardInterrupt from error
-    except (duckdb.OutOfMemoryException, duckdb.PermissionException) as error:
+    except duckdb.PermissionException as error:
+        refused = _FORBIDDEN.search(str(error))
+        if refused is None:
+            raise StorageError(f"DuckDB cannot run {what}: {expressions.first_line(str(error))}") from error
+        name = refused[1] or "an extension"
+        raise QueryError(
+            f"{what} asks for '{name}', which lies in no folder that it may use",
+            hint="allow a folder's files: query(…, allow_folders=['folder'])" if refused[1] else None,
+        ) from error
+    except duckdb.OutOfMemoryException as error:
         raise StorageError(f"DuckDB cannot run {what}: {expressions.first_line(str(error))}") from error
     except (duckdb.FatalException, duckdb.InternalException) as error:
         with _lock:

@@ -138,7 +138,7 @@ def _batches_of_run(
         decoded = (pl.DataFrame(height=min(batch_size, rows - start)) for start in range(0, rows, batch_size))
     for batch in decoded:
         start = first_row + read
-        live = batch.with_columns(_spread(scan, values, np.arange(start, start + batch.height)))
+        live = batch.with_columns(_spread(scan, values, start, batch.height))
         if _any_between(deleted, read, read + batch.height):
             live = live.filter(_keep(deleted, read, batch.height))
         read += batch.height
@@ -191,7 +191,7 @@ def _runs(scan: Scan) -> Iterator[tuple[int, list[ScanFile]]]:
 def _run(scan: Scan, first: int, files: list[ScanFile], columns: list[str]) -> pl.LazyFrame:
     stored = [name for name in columns if name not in scan.partition_columns]
     start, rows, deleted = int(scan.offsets[first]), sum(file.rows for file in files), _deleted(files)
-    beside = _spread(scan, _partition_values(scan, columns), np.arange(start, start + rows))
+    beside = _spread(scan, _partition_values(scan, columns), start, rows)
     if len(deleted):
         beside.append(_keep(deleted, 0, rows))
     parts = [_stored(scan, files, stored)] if stored else []
@@ -224,10 +224,12 @@ def _partition_values(scan: Scan, columns: Sequence[str]) -> list[pl.Series]:
     return [pl.Series(name, scan.partition_values(name)) for name in columns if name in scan.partition_columns]
 
 
-def _spread(scan: Scan, values: list[pl.Series], rows: Positions) -> list[pl.Series]:
-    """Values of files, for physical rows numbered through the scan."""
-    if not values:
-        return []
+def _spread(scan: Scan, values: list[pl.Series], start: int, count: int) -> list[pl.Series]:
+    """Values of files, for so many physical rows from ``start`` on, numbered through the scan."""
+    return _spread_at(scan, values, np.arange(start, start + count)) if values else []
+
+
+def _spread_at(scan: Scan, values: list[pl.Series], rows: Positions) -> list[pl.Series]:
     files = np.searchsorted(scan.offsets, rows, side="right") - 1
     return [series.gather(files) for series in values]
 
@@ -295,7 +297,7 @@ def _numbered_run(
         found = pl.DataFrame({ROW: np.arange(start, start + sum(file.rows for file in files))})
         found = found if keep is None else found.filter(keep)
     found = found.with_columns(pl.col(ROW).cast(pl.Int64))
-    beside = _spread(scan, _partition_values(scan, columns), found[ROW].to_numpy())
+    beside = _spread_at(scan, _partition_values(scan, columns), found[ROW].to_numpy())
     return found.with_columns(beside).select([*columns, ROW])
 
 

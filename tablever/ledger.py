@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -61,7 +61,7 @@ def read_ledger(log: Log) -> Ledger:
     first, head = log.first_readable(), log.head_number()
     known = {version.number: version for version in log.versions() if first <= version.number <= head}
     versions = [known.get(number) or log.version(number) for number in range(first, head + 1)]
-    tally = _Tally(log.storage.uri)
+    tally = _Tally(log.storage.uri, log.storage.allowed)
     begun: list[Action] = [Add(file) for file in log.snapshot(first).files]
     # A checkpoint says which files live, not which change rows the commit of its version wrote.
     tally.note(first, [*begun, *(log.entry(first).actions if first in known else ())])
@@ -97,21 +97,22 @@ def as_stored(ledger: Ledger, stored: Iterable[Stored], node_of: Callable[[str],
     return replace(ledger, objects=objects)
 
 
-def needed_objects(action: Add | ChangeFile, root: str) -> tuple[str, ...]:
+def needed_objects(action: Add | ChangeFile, root: str, allowed: Sequence[str] = ()) -> tuple[str, ...]:
     """The paths of what an action names: a data file and where it has one its vector's file, or a change file."""
     if isinstance(action, ChangeFile):
-        return (decode_path(action.path, root=root),)
-    path, vector = decode_path(action.file.path, root=root), action.file.vector
+        return (decode_path(action.path, root=root, allowed=allowed),)
+    path, vector = decode_path(action.file.path, root=root, allowed=allowed), action.file.vector
     if vector is None or vector.storage_type == "i":
         return (path,)
-    return path, vector_path(vector, root=root)
+    return path, vector_path(vector, root=root, allowed=allowed)
 
 
 class _Tally:
     """Counts, version by version, how many logical files rest on each object."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, allowed: Sequence[str]) -> None:
         self._root = root
+        self._allowed = allowed
         self._files: dict[Identity, tuple[str, ...]] = {}
         self._uses: Counter[str] = Counter()
         self._since: dict[str, int] = {}
@@ -122,14 +123,14 @@ class _Tally:
         touched: set[str] = set()
         for action in actions:
             if isinstance(action, ChangeFile):
-                path = decode_path(action.path, root=self._root)
+                path = decode_path(action.path, root=self._root, allowed=self._allowed)
                 self._kinds.setdefault(path, "changes")
                 self._spans.setdefault(path, []).append((number, number))
             elif isinstance(action, Add | Remove):
                 name = identity(action.file)
                 gone = self._files.pop(name, ())
                 self._uses.subtract(gone)
-                came = needed_objects(action, self._root) if isinstance(action, Add) else ()
+                came = needed_objects(action, self._root, self._allowed) if isinstance(action, Add) else ()
                 self._kinds.update(zip(came, ("data", "vectors"), strict=False))  # a change file may be a data file too
                 if came:
                     self._files[name] = came

@@ -30,11 +30,12 @@ from tablever.errors import (
     VersionNotFoundError,
     VersionVacuumedError,
 )
+from tablever.fences import checked_folders
 from tablever.logfiles import LogFiles, no_table
 from tablever.model import EMPTY, ChangeFile, DataFile, Digest, Signature, Snapshot, Tag, Vacuumed, Version, Witness
 from tablever.refs import AsOf, HashPrefix, Number, Ref, Relative, TagName, parse_ref
-from tablever.spans import holds
-from tablever.storage import Place, Storage, open_storage
+from tablever.spans import holds, nearest
+from tablever.storage import Place, Storage, open_storage, reaching
 from tablever.texts import plural
 
 __all__ = ["Entry", "HasLog", "Log", "TableLike", "entry_path", "open_log"]
@@ -176,6 +177,12 @@ class Log:
         """
         return ((number, self._files.start(number)) for number in range(first, last + 1))
 
+    def numbers_between(self, first: int, last: int) -> list[int]:
+        """The versions from ``first`` to ``last``, both included, of which an entry or a checkpoint is there."""
+        listing = self._files.relist()
+        there = {*listing.entries, *(checkpoint.number for checkpoint in listing.checkpoints)}
+        return sorted(number for number in there if first <= number <= last)
+
     def oldest_number(self) -> int:
         """The oldest version that the log still builds. Raises TableNotFoundError."""
         newest = self.head_number()
@@ -289,10 +296,9 @@ class Log:
                 hint="its rows can be read, and compared with another version's",
                 **facts,
             )
-        older = range(number - 1, self.first_readable() - 1, -1)
-        newer = range(number + 1, self.head_number() + 1)
-        for name, near in (("older", older), ("newer", newer)):
-            facts[name] = next((each for each in near if not holds(newest.rows, each)), None)
+        older, newer = nearest(newest.rows, number, -1), nearest(newest.rows, number, 1)
+        facts["older"] = older if older >= self.first_readable() else None
+        facts["newer"] = newer if newer <= self.head_number() else None
         left = [str(facts[name]) for name in ("older", "newer") if facts[name] is not None]
         return VersionVacuumedError(
             f"version {number} of '{self.name}' was vacuumed by version {took.by}",
@@ -580,8 +586,15 @@ class HasLog(Protocol):
 TableLike = str | os.PathLike[str] | Log | HasLog
 
 
-def open_log(target: TableLike, storage_options: Mapping[str, str] | None = None) -> Log:
+def open_log(
+    target: TableLike,
+    storage_options: Mapping[str, str] | None = None,
+    *,
+    allow_folders: Sequence[str | os.PathLike[str]] = (),
+) -> Log:
     """The log of a table that is given as a path, a URI, a Table, or a Log; options are for paths and URIs.
+
+    ``allow_folders``: where files of the table may lie besides its own folder, to be read.
 
     Raises TableNotFoundError, with what is there instead as the hint; UnsupportedFeatureError for unknown schemes.
     """
@@ -592,14 +605,15 @@ def open_log(target: TableLike, storage_options: Mapping[str, str] | None = None
         if isinstance(held, Log):
             return held
         raise InvalidInputError(f"a {type(target).__name__} is no table", hint="give a Table, a path or a URI")
-    log = Log(open_storage(target, storage_options), uri=os.fspath(target))
+    storage = open_storage(target, storage_options, checked_folders(allow_folders))
+    log = Log(storage, uri=os.fspath(target))
     log.head_number()
     return log
 
 
-def log_at(place: Place) -> Log:
-    """The log of the table at a place. Raises TableNotFoundError."""
-    log = Log(place.storage(), uri=place.uri)
+def log_at(place: Place, allowed: Sequence[str] = ()) -> Log:
+    """The log of the table at a place; files of it may lie in allowed folders, too. Raises TableNotFoundError."""
+    log = Log(reaching(place.storage(), allowed), uri=place.uri)
     log.head_number()
     return log
 

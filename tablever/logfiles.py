@@ -11,7 +11,6 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from tablever.delta import checkpoint, commits, replay
@@ -280,7 +279,7 @@ class LogFiles:
 
     def _checkpoint(self, files: CheckpointFiles) -> replay.State:
         parts = [checkpoint.parse_part(self.storage.get(f"{LOG_FOLDER}/{name}"), name=name) for name in files.names]
-        for sidecar in [Path(path).name for part in parts for path in part.sidecars]:
+        for sidecar in checkpoint.sidecars_of(parts, name=files.names[0]):
             try:
                 data = self.storage.get(f"{SIDECAR_FOLDER}/{sidecar}")
             except FileNotFoundError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from tablever import strict_json
 from tablever.errors import CorruptionError
 from tablever.spans import Spans
 
@@ -127,12 +127,28 @@ class Metadata:
         """The key's columns in order, empty for a table without a key."""
         text = self.configuration.get("tablever.key", "[]")
         try:
-            names = json.loads(text)
+            names = strict_json.loads(text)
         except ValueError:
             names = None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise CorruptionError(f"the table property tablever.key is no list of column names: {text!r}", value=text)
+            shown = text if len(text) < 100 else f"{text[:100]}…"
+            raise CorruptionError(f"the table property tablever.key is no list of column names: {shown!r}", value=text)
+        if not set(names) <= self._columns or len(set(names)) < len(names):
+            raise CorruptionError(
+                f"the table property tablever.key is {text[:100]}, which are not columns of the table, each once",
+                hint="another tool dropped or renamed a column; set_key(table, 'column') sets the key anew",
+                value=text,
+            )
         return tuple(names)
+
+    @cached_property
+    def _columns(self) -> frozenset[str]:
+        """The names of the table's columns; none where the schema cannot be read, which others say."""
+        try:
+            fields = strict_json.loads(self.schema_string)["fields"]
+            return frozenset(str(field["name"]) for field in fields)
+        except (ValueError, KeyError, TypeError):
+            return frozenset()
 
     @property
     def constraints(self) -> dict[str, str]:
@@ -189,7 +205,7 @@ class DataFile:
     def parsed_stats(self) -> Mapping[str, Any]:
         """The statistics as JSON values, numbers exact; empty where there are none or they do not parse."""
         try:
-            value = json.loads(self.stats, parse_float=Decimal) if self.stats else {}
+            value = strict_json.loads(self.stats, parse_float=Decimal) if self.stats else {}
         except ValueError:
             return EMPTY
         return value if isinstance(value, dict) else EMPTY

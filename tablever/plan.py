@@ -27,6 +27,7 @@ from tablever.key_filters import KeyFilter
 from tablever.layout import nullable, table_schema
 from tablever.model import ChangeFile, DataFile, Digest, Metadata, Protocol, Snapshot
 from tablever.scan import Scan
+from tablever.storage import Storage
 
 NOTHING = Digest()
 MAX_DELETED_CHANGE_ROWS = 100_000
@@ -62,11 +63,12 @@ class Proposal:
     transactions: tuple[Transaction, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
 
-    def named(self) -> frozenset[str]:
+    def named(self, storage: Storage) -> frozenset[str]:
         """The objects that it needs to be there: data files, change files, files of vectors."""
         paths = [*(file.path for file in self.added), *(file.path for file in self.changes)]
         stored = [file.vector for file in self.added if file.vector and file.vector.storage_type == "u"]
-        return frozenset([*map(decode_path, paths), *map(vector_path, stored)])
+        data = (decode_path(path, root=storage.uri, allowed=storage.allowed) for path in paths)
+        return frozenset([*data, *map(vector_path, stored)])
 
 
 def insertion(

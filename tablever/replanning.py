@@ -86,7 +86,7 @@ class Replanning:
             return proposal
         looked = list(subject.may_hold(head)) if scan is None else [file.file for file in scan.files]
         met = {} if scan is None or found is None else split_rows(scan, found[ROW].to_numpy())
-        staged = proposal.named() & frozenset(staging.paths)
+        staged = proposal.named(staging.storage) & frozenset(staging.paths)
         staging.reuse(staged)
         self._last = _Planned(
             head,

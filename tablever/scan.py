@@ -19,7 +19,7 @@ from tablever.columns import refuse_taken
 from tablever.decode import decode_file
 from tablever.delta import partitions, vectors
 from tablever.delta.actions import decode_path
-from tablever.errors import CorruptionError, VersionVacuumedError
+from tablever.errors import CorruptionError, UnsupportedFeatureError, VersionVacuumedError
 from tablever.layout import fingerprint, is_plain, mapping_mode, physical_name, table_schema
 from tablever.log import Log
 from tablever.model import ChangeFile, DataFile, DeletionVector, Metadata, Snapshot
@@ -28,6 +28,8 @@ from tablever.storage import Storage
 
 GLOB_CHARACTERS = frozenset("*?[]{}")
 SCHEMA_TAG = "tablever.schema"
+MOST_ROWS = 2**31 - 1
+_BELIEVED = range(1 << 24)  # counts of rows that need no look at the file: what is laid beside them is small
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -134,7 +136,8 @@ def open_scan(log: Log, snapshot: Snapshot, files: Sequence[DataFile] | None = N
     """
     chosen = snapshot.files if files is None else files
     _check_vectors(log, snapshot, chosen)
-    paths = [decode_path(file.path, root=log.storage.uri) for file in chosen]
+    root, allowed = log.storage.uri, log.storage.allowed
+    paths = [decode_path(file.path, root=root, allowed=allowed) for file in chosen]
     _check_sizes(log, snapshot, chosen, paths)
     return Scan(
         log.storage, snapshot, tuple(_scan_file(log, snapshot, *each) for each in zip(chosen, paths, strict=True))
@@ -144,7 +147,8 @@ def open_scan(log: Log, snapshot: Snapshot, files: Sequence[DataFile] | None = N
 def _check_vectors(log: Log, snapshot: Snapshot, files: Sequence[DataFile]) -> None:
     """A vector that is gone must not be found out half-way through a read."""
     stored = [file.vector for file in files if file.vector is not None and file.vector.storage_type != "i"]
-    paths = sorted({vectors.vector_path(vector, root=log.storage.uri) for vector in stored})
+    root, allowed = log.storage.uri, log.storage.allowed
+    paths = sorted({vectors.vector_path(vector, root=root, allowed=allowed) for vector in stored})
     for path, size in zip(paths, log.storage.sizes(paths), strict=True):
         if size is None:
             raise log.lost(snapshot.version, path)
@@ -167,12 +171,20 @@ def _scan_file(log: Log, snapshot: Snapshot, file: DataFile, path: str) -> ScanF
     globs = not GLOB_CHARACTERS.isdisjoint(log.storage.location(path))
     ours = (file.tags or {}).get(SCHEMA_TAG)
     unmapped = mapping_mode(snapshot.metadata) == "none"  # another tool may map our columns: to others of their names
-    if unmapped and ours is not None and file.physical_rows is not None and ours == fingerprint(snapshot.metadata):
-        return ScanFile(log.storage, snapshot.metadata, file, path, file.physical_rows, not globs)
+    rows = file.physical_rows
+    told = unmapped and ours is not None and ours == fingerprint(snapshot.metadata)
+    if told and rows is not None and rows in _BELIEVED:
+        return ScanFile(log.storage, snapshot.metadata, file, path, rows, not globs)
     try:
         footer = read_footer(log.storage, path, file.size)
     except FileNotFoundError as error:  # a vacuum was between the two looks
         raise log.lost(snapshot.version, file.path) from error
+    if not 0 <= footer.num_rows <= MOST_ROWS:
+        raise UnsupportedFeatureError(
+            f"'{file.path}' says that it has {footer.num_rows} rows; up to {MOST_ROWS} are read from one file",
+            feature="rows of a file",
+            file=file.path,
+        )
     plain = not globs and is_plain(footer, snapshot.metadata)
     return ScanFile(log.storage, snapshot.metadata, file, path, footer.num_rows, plain)
 
@@ -210,6 +222,8 @@ def deleted_positions(storage: Storage, vector: DeletionVector, rows: int) -> Po
         VersionVacuumedError: the vector's file is gone.
         CorruptionError: the vector is damaged, or deletes rows past the file's end.
     """
+    if not 0 <= vector.cardinality <= rows:
+        raise _misfit(vector, f"the log says that it deletes {vector.cardinality} of {rows} rows")
     try:
         bitmap = vectors.load(storage, vector)
     except FileNotFoundError as error:
@@ -219,15 +233,22 @@ def deleted_positions(storage: Storage, vector: DeletionVector, rows: int) -> Po
             hint=f"another tool may have vacuumed the table; try a later version: tablever log {table}",
             vector=vector.path_or_inline,
         ) from error
+    if len(bitmap) and bitmap.max() >= rows:
+        raise _misfit(vector, f"it deletes position {bitmap.max()} of {rows} rows")
     positions = np.fromiter(bitmap, np.int64, len(bitmap)) if len(bitmap) else np.empty(0, np.int64)
     if len(positions) != vector.cardinality or (len(positions) and positions[-1] >= rows):
-        raise CorruptionError(
-            f"deletion vector '{vector.path_or_inline}' does not fit its file: it deletes {len(positions)} rows "
-            f"up to position {positions[-1] if len(positions) else 0}, the log says {vector.cardinality} of {rows}",
-            vector=vector.path_or_inline,
+        last = positions[-1] if len(positions) else 0
+        raise _misfit(
+            vector,
+            f"it deletes {len(positions)} rows up to position {last}, the log says {vector.cardinality} of {rows}",
         )
     positions.setflags(write=False)
     return positions
+
+
+def _misfit(vector: DeletionVector, what: str) -> CorruptionError:
+    name = vector.path_or_inline[:60]
+    return CorruptionError(f"deletion vector '{name}' does not fit its file: {what}", vector=vector.path_or_inline)
 
 
 def only_in(storage: Storage, file: DataFile, other: DataFile | None, rows: int) -> Positions | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
+from tablever import strict_json
 from tablever.arrow_types import ELEMENT, UTC_MICROSECONDS, canonical_type
 from tablever.errors import CorruptionError, UnsupportedFeatureError
 
@@ -29,6 +30,7 @@ _PRIMITIVES = {
     "timestamp_ntz": pa.timestamp("us"),
 }
 _NAMES = {kind: name for name, kind in _PRIMITIVES.items()}
+MOST_NESTED = 64
 _DECIMAL = re.compile(r"decimal(?:\((\d+),(\d+)\))?")
 
 
@@ -61,7 +63,7 @@ class DeltaField:
     def invariant(self) -> str | None:
         """The SQL expression of the column's invariant."""
         text = self.metadata.get("delta.invariants")
-        return None if text is None else str(json.loads(text)["expression"]["expression"])
+        return None if text is None else str(strict_json.loads(text)["expression"]["expression"])
 
     @property
     def generation_expression(self) -> str | None:
@@ -82,28 +84,47 @@ def fields(schema_string: str) -> tuple[DeltaField, ...]:
         CorruptionError: the text is not a Delta schema.
     """
     try:
-        whole = json.loads(schema_string)
+        whole = strict_json.loads(schema_string)
         if whole["type"] != "struct":
             raise ValueError(f"a table is no {whole['type']!r}")
-        return _children(whole)
+        found = _children(whole)
+        _check_tellable([item.name for item in found])
+        return found
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptionError(f"the log holds a schema that cannot be read: {error!r}") from error
 
 
-def _children(kind: Any) -> tuple[DeltaField, ...]:
+def _check_tellable(names: Sequence[str]) -> None:
+    """Refuse columns that an engine below would take for others, for a pattern or for two names."""
+    for name in names:
+        if not name or "\0" in name or name == "*" or (name.startswith("^") and name.endswith("$")):
+            raise UnsupportedFeatureError(f"the table has a column named {name!r}, which is not read", feature="names")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UnsupportedFeatureError(f"the table has two columns named {twice!r}", feature="names")
+
+
+def _children(kind: Any, depth: int = 0) -> tuple[DeltaField, ...]:
     if isinstance(kind, str):
         return ()
+    if depth > MOST_NESTED:
+        raise UnsupportedFeatureError(
+            f"the table has columns nested more than {MOST_NESTED} deep", feature="deeply nested columns"
+        )
     if kind["type"] == "struct":
-        return tuple(_field(f["name"], f["type"], f["nullable"], f.get("metadata") or {}) for f in kind["fields"])
+        return tuple(_field(f["name"], f["type"], f["nullable"], depth, f.get("metadata")) for f in kind["fields"])
     if kind["type"] == "array":
-        return (_field(ELEMENT, kind["elementType"], kind["containsNull"]),)
+        return (_field(ELEMENT, kind["elementType"], kind["containsNull"], depth),)
     if kind["type"] == "map":
-        return _field("key", kind["keyType"], False), _field("value", kind["valueType"], kind["valueContainsNull"])
+        key = _field("key", kind["keyType"], False, depth)
+        return key, _field("value", kind["valueType"], kind["valueContainsNull"], depth)
     raise ValueError(f"unknown type {kind['type']!r}")
 
 
-def _field(name: str, kind: Any, nullable: bool, metadata: Mapping[str, Any] | None = None) -> DeltaField:
-    return DeltaField(name, kind, nullable, metadata or {}, _children(kind))
+def _field(name: Any, kind: Any, nullable: Any, depth: int, metadata: Any = None) -> DeltaField:
+    if not isinstance(name, str) or not isinstance(nullable, bool) or not isinstance(metadata or {}, dict):
+        raise TypeError(f"a field {str(name)[:40]!r} is not written as Delta has it")
+    return DeltaField(name, kind, nullable, metadata or {}, _children(kind, depth + 1))
 
 
 @lru_cache(maxsize=64)

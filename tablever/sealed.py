@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tablever import strict_json
 from tablever.errors import CorruptionError, UnsupportedFeatureError
 
 _START = b'{"digest":"'
@@ -43,7 +44,7 @@ def parse(data: bytes, *, path: str, kind: str) -> dict[str, Any]:
     if not data.startswith(_START) or data[len(_START) : _END] != _digest(data):
         raise damaged(path, "its digest does not fit its bytes")
     try:
-        values = json.loads(data)
+        values = strict_json.loads(data)
     except ValueError as error:
         raise damaged(path, f"it is no JSON: {error}") from error
     found = values.get("format")

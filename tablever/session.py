@@ -7,21 +7,21 @@ are. Files are left out where the WHERE beside a table excludes them.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain, count
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
 from tablever import engine, statements
-from tablever.catalog import Catalog, table_above
+from tablever.catalog import Catalog
 from tablever.changefeed import change_rows
 from tablever.columns import did_you_mean
 from tablever.delta import replay
@@ -30,6 +30,7 @@ from tablever.expressions import lists_tables, only_selects, refuse_outside, wal
 from tablever.log import Log
 from tablever.model import DataFile, Snapshot
 from tablever.needed import needed_files
+from tablever.permits import check_statement
 from tablever.results import Result, versions_table
 from tablever.scan import Scan, open_scan
 from tablever.statements import At, FunctionCall, Reference, Token, Tree
@@ -58,6 +59,12 @@ _WRITE_HINTS = {
 _REFUSED_SETTINGS = {
     "default_collation": "name it where it is meant: WHERE name COLLATE NOCASE = 'x'",
 }
+_SETTING = re.compile(r"\w+", re.ASCII)
+# Settings that keep a session to its folders.
+_OURS = frozenset(
+    "allowed_directories allowed_paths enable_external_access lock_configuration autoinstall_known_extensions "
+    "autoload_known_extensions python_enable_replacements".split()
+)
 
 
 @dataclass(frozen=True)
@@ -83,13 +90,16 @@ def check_text(text: object) -> str:
     return text
 
 
-def only_reads(text: str) -> bool:
-    """Whether statements are all SELECTs that neither make, set nor list anything in DuckDB itself."""
+def only_reads(text: str, catalog: Catalog) -> bool:
+    """Whether statements are all SELECTs of versioned tables, which neither make, set nor list anything in DuckDB."""
     data = check_text(text).encode(errors="surrogatepass")
     with engine.cursor() as connection, engine.query_errors("the query"):
         ordered = statements.aliases_first(data, statements.cut(data, engine.token_starts(data)))
         tree = engine.parse(connection, ordered.decode(errors="surrogatepass"))
-    return only_selects(tree) and not lists_tables(tree)
+    if not only_selects(tree) or lists_tables(tree):
+        return False
+    tokens = statements.cut(ordered, engine.token_starts(ordered))
+    return all(catalog.find(each.path) is not None for each in statements.tree_references(tree, tokens))
 
 
 class Session:
@@ -98,27 +108,46 @@ class Session:
     Args:
         shared: use the process's database, which spares making one. Only for statements that ``only_reads`` accepts:
             what others make or set would be seen by all.
+        settings: DuckDB's, which statements cannot change.
     """
 
-    def __init__(self, catalog: Catalog, *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        shared: bool = False,
+        settings: Mapping[str, str | int | float | bool] | None = None,
+    ) -> None:
         self._catalog = catalog
         self._shared = shared
+        self._allowed = [os.path.realpath(folder) for folder in catalog.allowed]
         self._connection: DuckDBPyConnection = engine.cursor() if shared else engine.new_connection()
+        if not shared:
+            self._set_up(settings or {})
         self._views: OrderedDict[tuple[Any, ...], _View] = OrderedDict()
         self._kept: set[str] = set()
         self._rows: list[str] = []
         self._heads: dict[tuple[str, ...], str] = {}
         self._own: set[str] | None = set()
 
+    def _set_up(self, settings: Mapping[str, str | int | float | bool]) -> None:
+        for name, value in settings.items():
+            _refuse_setting(name.lower())
+            if not _SETTING.fullmatch(name) or name.lower() in _OURS:
+                raise QueryError(f"'{name}' cannot be set", hint="settings={'threads': 4, 'memory_limit': '2GB'}")
+            with engine.query_errors(f"settings: {name}"):
+                self._connection.execute(f"SET GLOBAL {name} = {engine.literal(str(value))}")
+        engine.confine(self._connection, self._catalog.folders())
+
     def sql(self, text: str) -> Result:
         """Run statements in order; the result is the last one's. Errors are those of ``tablever.query``."""
         data = check_text(text).encode(errors="surrogatepass")
         with self.errors():
             ordered = statements.aliases_first(data, self._tokens(data)).decode(errors="surrogatepass")
-            parts = [part.query for part in self._connection.extract_statements(ordered)]
+            parts = [(_kind(part), part.query) for part in self._connection.extract_statements(ordered)]
         result = Result(None, self.errors)
-        for i, part in enumerate(parts):
-            rewritten, makes_names = self._rewrite(part)
+        for i, (kind, part) in enumerate(parts):
+            rewritten, makes_names = self._rewrite(part, kind)
             if makes_names:
                 self._own = None
             with self.errors():
@@ -202,12 +231,13 @@ class Session:
     def _tokens(self, data: bytes) -> list[Token]:
         return statements.cut(data, engine.token_starts(data))
 
-    def _rewrite(self, text: str) -> tuple[str, bool]:
+    def _rewrite(self, text: str, kind: str) -> tuple[str, bool]:
         """A statement with views' names where versioned tables stand; whether it is one that can make names."""
         statement = _Statement(text.encode(errors="surrogatepass"))
         tokens = self._tokens(statement.data)
-        _refuse_setting(tokens)
+        _refuse_setting(statements.changed_setting(tokens))
         self._refuse_write(tokens)
+        check_statement(kind, tokens, self._allowed)
         self._refresh_heads(statement)
         tree, shift, keeps = self._query_in(statement.data, tokens)
         changes = [(call.start, call.end, self._call(call, statement)) for call in statements.function_calls(tokens)]
@@ -246,13 +276,6 @@ class Session:
                 raise QueryError(
                     f"{verb} cannot write '{'.'.join(path)}': SQL only reads versioned tables", hint=_WRITE_HINTS[verb]
                 )
-        target = statements.copy_target(tokens)
-        folder = table_above(Path(target).absolute()) if target else None
-        if folder is not None:
-            raise QueryError(
-                f"COPY cannot write '{target}': it lies in the versioned table '{folder}'",
-                hint="write to another folder",
-            )
 
     def _changes(
         self, reference: Reference, statement: _Statement, own: set[str], *, keeps: bool
@@ -442,8 +465,15 @@ def _begun(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(rows.schema, chain([] if first is None else [first], rows))
 
 
-def _refuse_setting(tokens: Sequence[Token]) -> None:
-    setting = statements.changed_setting(tokens)
+def _kind(statement: Any) -> str:
+    """DuckDB's name of a statement's type; those that its Python has no name for are nobody's to run."""
+    try:
+        return str(statement.type.name)
+    except ValueError:
+        return "UNKNOWN"
+
+
+def _refuse_setting(setting: str) -> None:
     if setting in _REFUSED_SETTINGS:
         raise QueryError(
             f"{setting} cannot be changed: which files a WHERE needs is judged by values as they are",

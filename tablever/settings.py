@@ -19,7 +19,7 @@ from tablever.columns import check_key, with_not_null
 from tablever.commit import commit
 from tablever.creation import as_names, key_setting
 from tablever.datafiles import Staging
-from tablever.errors import AlreadyExistsError, InvalidInputError
+from tablever.errors import AlreadyExistsError, CorruptionError, InvalidInputError
 from tablever.fitting import check_not_null
 from tablever.frames import load, to_arrow
 from tablever.layout import table_schema
@@ -51,7 +51,7 @@ def set_key(table: TableLike, key: str | Sequence[str] | None, **options: Unpack
     log = open_log(table)
 
     def plan(head: Snapshot, _: Staging) -> Proposal | None:
-        if names == head.metadata.key:
+        if names == _key_of(head.metadata):
             return None
         columns = table_schema(head.metadata)
         check_key(columns, names or None)
@@ -66,6 +66,14 @@ def set_key(table: TableLike, key: str | Sequence[str] | None, **options: Unpack
         return _settings_change("set-key", head, metadata)
 
     return commit(log, plan, record(log, options, text_content(repr(names))))
+
+
+def _key_of(metadata: Metadata) -> tuple[str, ...] | None:
+    """The key; None where the property that says it is damaged, or of columns that are gone: it can be set anew."""
+    try:
+        return metadata.key
+    except CorruptionError:
+        return None
 
 
 def set_not_null(table: TableLike, columns: str | Sequence[str], **options: Unpack[CommitOptions]) -> Version | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -42,7 +42,23 @@ def parse_spans(value: Any) -> Spans | None:
         return None
     if not all(isinstance(pair, list) and [type(n) for n in pair] == [int, int] for pair in value):
         return None
+    if not all(0 <= first <= last < 2**63 for first, last in value):
+        return None
     return joined((first, last) for first, last in value)
+
+
+def clipped(spans: Spans, first: int, last: int) -> Spans:
+    """The part of them that lies from ``first`` to ``last``, both included."""
+    return tuple((max(a, first), min(b, last)) for a, b in spans if a <= last and b >= first)
+
+
+def nearest(spans: Spans, number: int, step: Literal[-1, 1]) -> int:
+    """The nearest number that is not among them, below (-1) or above (1)."""
+    number += step
+    for first, last in spans[::step]:
+        if first <= number <= last:
+            number = first - 1 if step < 0 else last + 1
+    return number
 
 
 def spans_text(spans: Spans) -> str:

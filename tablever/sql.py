@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -20,6 +20,7 @@ def query(
     root: str | os.PathLike[str] = ".",
     tables: Mapping[str, TableLike] | None = None,
     storage_options: Mapping[str, str] | None = None,
+    allow_folders: Sequence[str | os.PathLike[str]] = (),
 ) -> pa.Table:
     """Run SQL over versioned tables.
 
@@ -32,12 +33,15 @@ def query(
         root: the folder, or the URI of the prefix in an object store, that holds the tables.
         tables: tables by the names that the SQL gives them.
         storage_options: how to reach ``root`` where it is in an object store.
+        allow_folders: folders whose files the SQL may read too (``read_csv('…')``), and write with ``COPY (…) TO``.
+            Without any it reads files below ``root``, and writes none. No versioned table is ever written.
 
     Returns:
         What the last statement gives; no columns where it gives nothing.
 
     Raises:
-        QueryError: DuckDB refuses the SQL, a name is no table, or a versioned table would be written.
+        QueryError: DuckDB refuses the SQL, a name is no table, or the SQL would write a versioned table, reach for
+            files that it may not use, load an extension, attach a file, or change a setting.
         TableNotFoundError: no folder at ``root``. VersionNotFoundError, RefError: no such version.
         VersionVacuumedError, UnsupportedFeatureError, CorruptionError, StorageError: a table cannot be read right.
 
@@ -48,7 +52,8 @@ def query(
         >>> query("SELECT count(*) AS n FROM reviews AT (VERSION => 0)", root=folder).to_pylist()
         [{'n': 2}]
     """
-    with Session(Catalog(root, tables, storage_options), shared=only_reads(sql)) as session:
+    catalog = Catalog(root, tables, storage_options, allow_folders)
+    with Session(catalog, shared=only_reads(sql, catalog)) as session:
         return session.sql(sql).to_arrow_table()
 
 
@@ -57,9 +62,12 @@ def connect(
     tables: Mapping[str, TableLike] | None = None,
     *,
     storage_options: Mapping[str, str] | None = None,
+    allow_folders: Sequence[str | os.PathLike[str]] = (),
+    settings: Mapping[str, str | int | float | bool] | None = None,
 ) -> Session:
     """A DuckDB session in which every table below ``root`` is a relation. Arguments and errors are those of ``query``.
 
+    ``settings`` are DuckDB's, by name: ``{"threads": 4, "memory_limit": "2GB"}``; statements cannot change them.
     Views and tables that statements make live as long as the session. A view over a table follows the table's head;
     what AT and the table functions name is settled when the view is made.
 
@@ -69,4 +77,4 @@ def connect(
         ...     session.sql("FROM reviews SELECT max(stars)").fetchall()
         [(5,)]
     """
-    return Session(Catalog(root, tables, storage_options))
+    return Session(Catalog(root, tables, storage_options, allow_folders), settings=settings)

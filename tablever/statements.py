@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tablever.errors import QueryError
+
 Tree = Mapping[str, Any]
 
 FUNCTIONS: Mapping[str, tuple[str, ...]] = {  # our table functions, and what they are asked with
@@ -186,6 +188,14 @@ def inner_query(tokens: Sequence[Token]) -> tuple[int, int, bool] | None:
     return (tokens[first].start, tokens[last].end, kept) if first <= last else None
 
 
+def inner_words(tokens: Sequence[Token]) -> str | None:
+    """The first word of what a statement explains or prepares; None where it holds none."""
+    at = _past_explain(tokens)
+    if at < len(tokens) and tokens[at].word == "PREPARE":
+        at = next((i + 1 for i in _top_level(tokens, at) if tokens[i].word == "AS"), len(tokens))
+    return (tokens[at].word or tokens[at].text) if at < len(tokens) else None
+
+
 def _past_explain(tokens: Sequence[Token]) -> int:
     at = 0
     if tokens and tokens[0].word == "EXPLAIN":
@@ -251,16 +261,6 @@ def changed_setting(tokens: Sequence[Token]) -> str:
     return tokens[at].name.lower() if at < len(tokens) else ""
 
 
-def copy_target(tokens: Sequence[Token]) -> str | None:
-    """The file that a COPY … TO writes; None for other statements."""
-    at = _past_explain(tokens)
-    if at < len(tokens) and tokens[at].word == "COPY":
-        for i in _top_level(tokens, at):
-            if tokens[i].word == "TO" and i + 1 < len(tokens) and tokens[i + 1].kind == "string_const":
-                return tokens[i + 1].name
-    return None
-
-
 def path_at(tokens: Sequence[Token], at: int) -> tuple[tuple[str, ...], int]:
     """The dotted name that begins at an index, empty where none does, and the index after it."""
     parts: list[str] = []
@@ -274,7 +274,17 @@ def path_at(tokens: Sequence[Token], at: int) -> tuple[tuple[str, ...], int]:
 
 
 def tree_references(tree: Tree, tokens: Sequence[Token]) -> list[Reference]:
-    """The tables in a tree that no CTE shadows; ``tokens`` are those of the text that the tree was parsed from."""
+    """The tables in a tree that no CTE shadows; ``tokens`` are those of the text that the tree was parsed from.
+
+    Raises QueryError where the tree is too deep to be walked.
+    """
+    try:
+        return _references(tree, tokens)
+    except RecursionError as error:
+        raise QueryError("the SQL is nested too deeply", hint="write it in several steps") from error
+
+
+def _references(tree: Tree, tokens: Sequence[Token]) -> list[Reference]:
     found: list[Reference] = []
     selects: dict[int, Tree] = {}
     used: set[int] = set()

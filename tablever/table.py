@@ -395,15 +395,23 @@ def create_table(
     )
 
 
-def open_table(uri: str | os.PathLike[str], *, storage_options: Mapping[str, str] | None = None) -> Table:
+def open_table(
+    uri: str | os.PathLike[str],
+    *,
+    storage_options: Mapping[str, str] | None = None,
+    allow_folders: Sequence[str | os.PathLike[str]] = (),
+) -> Table:
     """Open a Delta table, ours or not, as it is.
 
     Args:
         uri: its folder or URI.
         storage_options: how to reach an object store, beside what the environment says.
+        allow_folders: folders elsewhere in which files of the table may lie, as a shallow clone's do, or to which
+            links in its folder may lead. They are read only. A table cannot allow any by itself.
 
     Raises:
         TableNotFoundError: no Delta table there.
+        InvalidInputError: ``allow_folders`` names what is no folder.
         UnsupportedFeatureError, CorruptionError: there is one that cannot be read right.
 
     Example:
@@ -411,6 +419,6 @@ def open_table(uri: str | os.PathLike[str], *, storage_options: Mapping[str, str
         >>> open_table(folder / "reviews").schema.names
         ['id', 'stars']
     """
-    log = open_log(uri, storage_options)
+    log = open_log(uri, storage_options, allow_folders=allow_folders)
     log.head()
     return Table(log)

@@ -19,7 +19,7 @@ from tablever.options import RecordOptions, record
 from tablever.plan import Proposal
 from tablever.quantities import parse_span
 from tablever.retention import KEEP_ALL, Policy, parse_policy, stored_policy
-from tablever.spans import holds, numbers_of, spans_of
+from tablever.spans import clipped, holds, numbers_of, spans_of
 from tablever.witness_files import missing_versions
 from tablever.witnesses import witnessed
 
@@ -144,7 +144,9 @@ def _stands(log: Log, made: _Made, head: Snapshot, policy: Policy) -> bool:
         if not log.record(number):
             return False  # of another tool, which may name an object in another way
         for action in log.entry(number).actions:
-            if isinstance(action, Add | ChangeFile) and not going.isdisjoint(needed_objects(action, root)):
+            if isinstance(action, Add | ChangeFile) and not going.isdisjoint(
+                needed_objects(action, root, log.storage.allowed)
+            ):
                 return False
     return True
 
@@ -185,11 +187,12 @@ def _unfinished(log: Log, now: datetime, mine: Collection[int]) -> Vacuumed:
     rows: set[int] = set()
     changes: set[int] = set()
     current = newer = log.vacuumed()
+    first, head = log.first_readable(), log.head_number()
     while newer.by is not None and log.version(newer.by).timestamp > now - LONGEST:
         older = Vacuumed() if newer.before is None else log.vacuum_record(newer.before)
         if newer.by not in mine:
-            rows |= {number for number in numbers_of(newer.rows) if not holds(older.rows, number)}
-            changes |= {number for number in numbers_of(newer.changes) if not holds(older.changes, number)}
+            rows |= {n for n in numbers_of(clipped(newer.rows, first, head)) if not holds(older.rows, n)}
+            changes |= {n for n in numbers_of(clipped(newer.changes, first, head)) if not holds(older.changes, n)}
         newer = older
     # What is not recorded any more was handed back by the one that had recorded it.
     return Vacuumed(

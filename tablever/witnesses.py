@@ -107,9 +107,9 @@ def _check_there(log: Log, number: int) -> None:
     log.entry_data(number)
     storage, paths = log.storage, list[str]()
     for file in log.snapshot(number).files:
-        paths.append(decode_path(file.path, root=storage.uri))
+        paths.append(decode_path(file.path, root=storage.uri, allowed=storage.allowed))
         if file.vector is not None and file.vector.storage_type != "i":
-            paths.append(vectors.vector_path(file.vector, root=storage.uri))
+            paths.append(vectors.vector_path(file.vector, root=storage.uri, allowed=storage.allowed))
     for path, size in zip(paths, storage.sizes(paths), strict=True):
         if size is None:
             raise log.lost(number, path)

@@ -15,6 +15,8 @@ _IN_PYTHON = (
     (r"overwrite\(…, replace_schema=True\)", "tablever overwrite TABLE FILES --replace-schema"),
     (r"\breplace_schema=True", "--replace-schema"),
     (r"\bevolve=True", "--evolve"),
+    (r"query\(…, allow_folders=\['([^']*)'\]\)", r"--allow-folder \1"),
+    (r"open_table\(…, allow_folders=\['([^']*)'\]\)", r"tablever --allow-folder \1 …"),
     (r"^replace_schema\b", "--replace-schema"),
     (r"\bkey=\[\]", "--key ''"),
     (r"\b(columns|by)=\[['\"](\w+)['\"]\]", r"--\1 \2"),

@@ -67,12 +67,24 @@ class InOrder(click.Group):
 
 @click.group(cls=InOrder, context_settings=CONTEXT, epilog=END)
 @click.version_option(tv.__version__, message="tablever %(version)s")
-def cli() -> None:
+@click.option(
+    "--allow-folder",
+    "allow_folders",
+    multiple=True,
+    metavar="DIR",
+    help="A folder elsewhere in which files of tables may lie, to be read; repeat for more.",
+)
+@click.pass_context
+def cli(context: click.Context, allow_folders: tuple[str, ...]) -> None:
     """Version control for the rows of a table: every commit is a version that can be read again and compared.
 
     Where a table is asked for, its folder is given; where a version is asked for, a ref: 3, -2, latest~1, a tag, or
     a time such as 2026-11-01T12:00:00Z.
     """
+    if allow_folders:
+        from tablever.fences import allowing
+
+        context.with_resource(allowing(allow_folders))
 
 
 @click.command(short_help="See it at work on real data.", epilog=example("tablever demo"))

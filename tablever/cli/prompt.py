@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,9 +34,9 @@ A statement of DuckDB's SQL ends with ;
 .tables  the tables    .help  this    .exit  leave (or Ctrl-D)"""
 
 
-def run_prompt(root: str, tables: Mapping[str, Table] | None) -> None:
+def run_prompt(root: str, tables: Mapping[str, Table] | None, allow_folders: Sequence[str] = ()) -> None:
     """Read statements and print their rows until .exit or the end of input."""
-    with tv.connect(root, tables) as session:
+    with tv.connect(root, tables, allow_folders=allow_folders) as session:
         click.echo(f"tablever {tv.__version__}, tables below '{safe(root)}'. Statements end with ; and .help helps.")
         prompt = _prompt_session()
         while True:

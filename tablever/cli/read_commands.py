@@ -272,11 +272,19 @@ def print_rows(
 @click.option(
     "--table", "tables", multiple=True, metavar="NAME=TABLE", help="A table that lies elsewhere; repeat for more."
 )
+@click.option(
+    "--allow-folder",
+    "allow_folders",
+    multiple=True,
+    metavar="DIR",
+    help="A folder whose files the SQL may read, and write with COPY (…) TO; repeat for more.",
+)
 @output_options
 def sql(
     query: str | None,
     root: str,
     tables: tuple[str, ...],
+    allow_folders: tuple[str, ...],
     output: str | None,
     form: str | None,
     limit: int | None,
@@ -296,10 +304,10 @@ def sql(
     if query is None and sys.stdin.isatty():
         from tablever.cli.prompt import run_prompt
 
-        run_prompt(root, named)
+        run_prompt(root, named, allow_folders)
         return
     text = sys.stdin.read() if query is None else query
-    with tv.connect(root, named) as session:
+    with tv.connect(root, named, allow_folders=allow_folders) as session:
 
         def answer() -> None:
             result = session.sql(text)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from tablever.errors import CorruptionError, UnsupportedFeatureError
+from tablever.errors import CorruptionError
+from tablever.fences import lies_in, outside
 from tablever.model import EMPTY, ChangeFile, DataFile, DeletionVector, Metadata, Protocol
+from tablever.strict_json import DECODER, is_flat
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,16 @@ def decode_entry(data: bytes, *, name: str) -> list[dict[str, Any]]:
         raise damaged_entry(name, "is empty" if not data else "holds only white space")
     values: list[Any]
     try:
-        values = json.loads("[" + text.replace("\n", ",") + "]")
+        values = DECODER.decode("[" + text.replace("\n", ",") + "]")
     except ValueError:
         values = []
     if len(values) != text.count("\n") + 1:
         values = _decode_sequence(text, name)
     for value in values:
         if not isinstance(value, dict):
-            raise damaged_entry(name, f"holds {json.dumps(value)[:40]} where an action should stand")
+            raise damaged_entry(name, f"holds a {type(value).__name__} where an action should stand")
+        if not is_flat(value.get("commitInfo")):
+            raise damaged_entry(name, "holds a 'commitInfo' that is nested too deeply")
     return values
 
 
@@ -143,23 +147,19 @@ def render_entry(actions: Iterable[Action]) -> bytes:
     return "".join(line + "\n" for line in lines).encode()
 
 
-def decode_path(path: str, *, root: str | None = None) -> str:
+def decode_path(path: str, *, root: str | None = None, allowed: Sequence[str] = ()) -> str:
     """Where a log's path points, relative to the table and decoded, with forward slashes.
 
-    An absolute path or ``file:`` URI below ``root`` (the table's absolute folder) is made relative; any other
-    place outside the table is refused. Raises UnsupportedFeatureError (``feature`` is "paths outside the table"),
-    CorruptionError for what is no path.
+    An absolute path or ``file:`` URI below ``root`` (the table's absolute folder) is made relative. One below a folder
+    that the user allows stays absolute. Any other place outside the table is refused.
+
+    Raises UnsupportedFeatureError (``feature`` is "paths outside the table"), CorruptionError for what is no path.
     """
     text = decode_percent(_FILE_URI.sub("", path))
     if root is not None:
         text = text.removeprefix(root.rstrip("/") + "/")
-    if text.startswith("/") or _SCHEME.match(text) or ".." in text.split("/"):
-        raise UnsupportedFeatureError(
-            f"the log names a file outside the table's folder: '{path}'",
-            hint="shallow clones and absolute paths are not read; copy the data into the table",
-            feature="paths outside the table",
-            path=path,
-        )
+    if _SCHEME.match(text) or ".." in text.split("/") or (text.startswith("/") and not lies_in(text, allowed)):
+        raise outside(path)
     if not text or "\0" in text:
         raise CorruptionError(f"the log names a file {path!r}, which is not a path", path=path)
     return text
@@ -173,7 +173,6 @@ def decode_percent(path: str) -> str:
 _FILE_URI = re.compile(r"^file:(//[^/]*)?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _ENTRY = re.compile(r"([0-9]{20})\.json")
-_DECODER = json.JSONDecoder()
 _BLANK = re.compile(r"\s*")
 
 
@@ -182,10 +181,11 @@ def _decode_sequence(text: str, name: str) -> list[Any]:
     position = 0
     while position < len(text):
         try:
-            value, position = _DECODER.raw_decode(text, position)
+            value, position = DECODER.raw_decode(text, position)
         except ValueError as error:
             line = text.count("\n", 0, position) + 1
-            raise damaged_entry(name, f"is cut or damaged at line {line}") from error
+            why = "" if isinstance(error, json.JSONDecodeError) else f" ({error})"
+            raise damaged_entry(name, f"is cut or damaged at line {line}{why}") from error
         values.append(value)
         blank = _BLANK.match(text, position)
         position = blank.end() if blank else position
@@ -216,14 +216,21 @@ def _reason(error: Exception) -> str:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a string")
+        raise TypeError(f"{_shown(value)} is not a string")
     return value
 
 
 def _number(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not an integer")
+        raise TypeError(f"{_shown(value)} is not an integer")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("an integer of more than 64 bits")
     return value
+
+
+def _shown(value: Any) -> str:
+    """A few characters of what stands in the wrong place."""
+    return f"a {type(value).__name__}" if isinstance(value, dict | list) else repr(value)[:40]
 
 
 def _optional_text(value: Any) -> str | None:
@@ -247,7 +254,7 @@ def _flag(value: Any, missing: bool) -> bool:
     if value is None:
         return missing
     if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is not a boolean")
+        raise TypeError(f"{_shown(value)} is not a boolean")
     return value
 
 

@@ -19,11 +19,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tablever.delta.actions import Action, Add, build_actions, decode_entry
+from tablever.delta.actions import Action, Add, build_actions, decode_entry, decode_percent
 from tablever.delta.replay import State, apply, from_files
 from tablever.errors import CorruptionError
 from tablever.model import EMPTY, DataFile, DeletionVector
 
+MOST_VALUES = 1 << 26
+MOST_BYTES = 1 << 31
 _ACTIONS = ("protocol", "metaData", "txn", "domainMetadata")
 _ADD_FIELDS = (
     "path",
@@ -56,6 +58,21 @@ def parse_part(data: bytes, *, name: str) -> Part:
     return _parse_json(data, name) if name.endswith(".json") else _parse_parquet(data, name)
 
 
+def sidecars_of(parts: Iterable[Part], *, name: str) -> list[str]:
+    """The names of the sidecars that a checkpoint's parts point to, each once; what sidecars name is nothing.
+
+    Raises CorruptionError where one would lie elsewhere than in the folder of sidecars.
+    """
+    paths = dict.fromkeys(path for part in parts for path in part.sidecars)
+    names = {decode_percent(path).removeprefix("_delta_log/_sidecars/"): path for path in paths}
+    for each, path in names.items():
+        if not each or "/" in each or "\0" in each or each in (".", ".."):
+            raise CorruptionError(
+                f"checkpoint '{name}' names the sidecar {path[:80]!r}, which is no file's name", file=name
+            )
+    return list(names)
+
+
 def to_state(parts: Iterable[Part], *, name: str) -> State:
     """The state that a checkpoint's parts and sidecars hold. Raises CorruptionError where they are not complete."""
     parts = list(parts)
@@ -80,15 +97,47 @@ def _parse_json(data: bytes, name: str) -> Part:
 def _parse_parquet(data: bytes, name: str) -> Part:
     try:
         file = pq.ParquetFile(pa.BufferReader(data), coerce_int96_timestamp_unit="us")
-        table = file.read(columns=_columns(file.schema_arrow), use_threads=False)
+        table = _read(file, _columns(file.schema_arrow))
         return Part(
             files=_files(table, name),
             actions=tuple(build_actions(_rows(table, _ACTIONS), name=name)),
             sidecars=_sidecars([row["sidecar"] for row in _rows(table, ("sidecar",))], name),
         )
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, OverflowError) as error:
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = str(error).split("\n")[0]
         raise CorruptionError(f"checkpoint '{name}' cannot be read: {reason}", file=name) from error
+
+
+def _read(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
+    """A checkpoint's columns, a few rows at a time where few bytes may stand for many.
+
+    Raises ValueError where they are more than any log needs: a dictionary can say a megabyte a million times.
+    """
+    if any(_holds_dictionaries(field.type) for field in file.schema_arrow):
+        raise ValueError("it has a column of dictionaries, as no checkpoint has")
+    footer = file.metadata
+    chunks = [footer.row_group(i).column(j) for i in range(footer.num_row_groups) for j in range(footer.num_columns)]
+    values = max((chunk.num_values for chunk in chunks), default=0)
+    largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
+    if not (0 <= footer.num_rows <= MOST_VALUES and values <= MOST_VALUES and 0 <= largest <= MOST_BYTES):
+        raise ValueError(f"it says that it holds {footer.num_rows} rows, of up to {values} values and {largest} bytes")
+    batch_rows = min(max(1, MOST_BYTES // max(largest, 1)), 1 << 20)
+    if footer.num_rows <= batch_rows:
+        return file.read(columns=columns, use_threads=False)
+    batches, held = [], 0
+    for batch in file.iter_batches(batch_rows, columns=columns, use_threads=False):
+        held += batch.nbytes
+        if held > MOST_BYTES:
+            raise ValueError(f"it holds more than {MOST_BYTES} bytes, unpacked")
+        batches.append(batch)
+    return pa.Table.from_batches(batches) if batches else file.read(columns=columns, use_threads=False)
+
+
+def _holds_dictionaries(kind: pa.DataType) -> bool:
+    """Whether Arrow would give a type back packed, so that its bytes say nothing of its values."""
+    if pa.types.is_nested(kind):
+        return any(_holds_dictionaries(kind.field(i).type) for i in range(kind.num_fields))
+    return bool(pa.types.is_dictionary(kind))
 
 
 def _sidecars(values: Sequence[Mapping[str, Any]], name: str) -> tuple[str, ...]:

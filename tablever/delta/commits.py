@@ -13,7 +13,7 @@ from typing import Any
 
 from tablever.delta.actions import Action, Add, Remove
 from tablever.model import EMPTY, DataFile, Vacuumed, Version
-from tablever.spans import parse_spans
+from tablever.spans import clipped, parse_spans
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RowsOf = Callable[[DataFile], int | None]
@@ -109,7 +109,9 @@ def vacuumed(number: int, info: Mapping[str, Any]) -> Vacuumed:
     rows, changes = (parse_spans(record.get(key, [])) for key in ("vacuumed", "vacuumedChanges"))
     if record.get("operation") != "vacuum" or rows is None or changes is None:
         return Vacuumed()
-    return Vacuumed(number, rows, changes, _count(record.get("lastVacuum")))
+    before = _count(record.get("lastVacuum"))
+    older = before if before is not None and 0 <= before < number else None  # so that a walk back ends
+    return Vacuumed(number, clipped(rows, 0, number), clipped(changes, 0, number), older)
 
 
 def own_counts(record: Mapping[str, Any]) -> Counts:
@@ -165,4 +167,5 @@ def _text(value: Any) -> str | None:
 
 
 def _count(value: Any, default: int | None = None) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
+    fits = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return value if fits else default

@@ -6,10 +6,10 @@ we do not understand is named.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tablever import strict_json
 from tablever.errors import CorruptionError, UnsupportedFeatureError
 from tablever.model import Metadata, Protocol
 
@@ -74,7 +74,7 @@ def check_readable(protocol: Protocol, metadata: Metadata) -> None:
         raise CorruptionError("the table's protocol has reader version 3 and no list of reader features")
     for feature in sorted(protocol.reader_features - READ - WRITER_ONLY):
         kind = UNUSED_WITHOUT_TYPE.get(feature)
-        if kind is None or kind in set(_types(json.loads(metadata.schema_string))):
+        if kind is None or kind in set(_types(_schema(metadata))):
             raise _unsupported("read", feature)
 
 
@@ -100,16 +100,16 @@ def check_writable(protocol: Protocol, metadata: Metadata) -> None:
 def column_invariants(metadata: Metadata) -> dict[str, str]:
     """Column (dotted path) to the Spark SQL expression of its ``delta.invariants``."""
     found = {}
-    for path, field in _fields(json.loads(metadata.schema_string), ()):
+    for path, field in _fields(_schema(metadata), ()):
         text = (field.get("metadata") or {}).get("delta.invariants")
         if text is not None:
-            found[".".join(path)] = str(json.loads(text)["expression"]["expression"])
+            found[".".join(path)] = str(strict_json.loads(text)["expression"]["expression"])
     return found
 
 
 def _in_use(protocol: Protocol, metadata: Metadata) -> Iterator[str]:
     """Features that we do not write under, and that the schema or the properties use."""
-    keys = {key for _, field in _fields(json.loads(metadata.schema_string), ()) for key in field.get("metadata") or {}}
+    keys = {key for _, field in _fields(_schema(metadata), ()) for key in field.get("metadata") or {}}
     if "delta.invariants" in keys and protocol.min_writer >= 2:
         yield "invariants"
     if "delta.generationExpression" in keys and protocol.min_writer >= 4:
@@ -118,6 +118,14 @@ def _in_use(protocol: Protocol, metadata: Metadata) -> Iterator[str]:
         yield "columnMapping"
     if any(key.startswith("delta.identity.") for key in keys) and protocol.min_writer >= 6:
         yield "identityColumns"
+
+
+def _schema(metadata: Metadata) -> Any:
+    """A table's schema as JSON. Raises CorruptionError."""
+    try:
+        return strict_json.loads(metadata.schema_string)
+    except ValueError as error:
+        raise CorruptionError(f"the log holds a schema that cannot be read: {error}") from error
 
 
 def _unsupported(verb: str, feature: str) -> UnsupportedFeatureError:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 LOG_FOLDER = "_delta_log"
 SIDECAR_FOLDER = f"{LOG_FOLDER}/_sidecars"
 
+LAST_VERSION = 2**63 - 1  # a version is a long (Delta protocol, "Delta Log Entries")
 _ENTRY = re.compile(r"([0-9]{20})\.json")
 _CHECKPOINT = re.compile(
     r"([0-9]{20})\.checkpoint\.(?:parquet|([0-9]{10})\.([0-9]{10})\.parquet|[0-9A-Za-z-]{36}\.(?:parquet|json))"
@@ -72,14 +73,20 @@ def entry_path(number: int) -> str:
 
 
 def parse_names(names: Iterable[str]) -> Listing:
-    """The listing of a folder's file names, in any order; other files (compacted logs, checksums) are passed over."""
+    """The listing of a folder's file names, in any order.
+
+    Other files (compacted logs, checksums) are passed over, and names with numbers that no version can have.
+    """
     entries = []
     checkpoints: list[CheckpointFiles] = []
     parts: dict[tuple[int, int], dict[int, str]] = defaultdict(dict)
     for name in names:
-        if match := _ENTRY.fullmatch(name):
+        match = _ENTRY.fullmatch(name) or _CHECKPOINT.fullmatch(name)
+        if match is None or int(match[1]) > LAST_VERSION:
+            continue
+        if match.re is _ENTRY:
             entries.append(int(match[1]))
-        elif match := _CHECKPOINT.fullmatch(name):
+        else:
             if match[2]:
                 parts[int(match[1]), int(match[3])][int(match[2])] = name
             else:

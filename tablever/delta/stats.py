@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tablever import strict_json
 from tablever.model import DataFile
 
 INDEXED_COLUMNS = 32
@@ -121,7 +122,7 @@ def loosened(file: DataFile, rows: int) -> str:
     """
     mark = uuid.uuid4().hex
     try:
-        known = json.loads(file.stats or "{}", parse_float=lambda digits: mark + digits)
+        known = strict_json.loads(file.stats or "{}", parse_float=lambda digits: mark + digits)
     except ValueError:
         known = {}
     text = json.dumps(

@@ -20,12 +20,14 @@ from urllib.parse import quote
 
 from pyroaring import BitMap64
 
+from tablever.delta import roaring
 from tablever.delta.actions import decode_path
 from tablever.errors import CorruptionError
 from tablever.model import DeletionVector
 
 MAGIC = struct.pack("<I", 1681511377)
 FILE_VERSION = b"\x01"
+MOST_BYTES = 1 << 29  # a bit for each row of the largest file that is read takes half of that
 
 _Z85 = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _B85 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
@@ -40,6 +42,10 @@ class Ranges(Protocol):
     @property
     def uri(self) -> str:
         """What absolute paths in the table's log begin with."""
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """Folders elsewhere whose files may be read."""
 
     def get_range(self, path: str, start: int, length: int, /) -> bytes:
         """Bytes of a file below it."""
@@ -59,9 +65,10 @@ def decode(blob: bytes) -> BitMap64:
     if len(blob) < len(MAGIC) + 8:
         raise CorruptionError(f"a deletion vector has {len(blob)} bytes, too few for a bitmap")
     try:
+        roaring.cardinality(blob[4:])
         return BitMap64.deserialize(blob[4:])
     except ValueError as error:
-        raise CorruptionError(f"a deletion vector of {len(blob)} bytes holds no Roaring bitmap") from error
+        raise CorruptionError(f"a deletion vector of {len(blob)} bytes holds no Roaring bitmap: {error}") from error
 
 
 def load(storage: Ranges, vector: DeletionVector) -> BitMap64:
@@ -69,17 +76,27 @@ def load(storage: Ranges, vector: DeletionVector) -> BitMap64:
 
     Raises CorruptionError, UnsupportedFeatureError (a vector outside the table's folder), FileNotFoundError.
     """
-    bitmap = decode(read_blob(storage, vector))
+    bitmap = decode(read_blob(storage, vector))  # as it lies: a few bytes may be a billion rows
+    check_cardinality(bitmap, vector)
+    return bitmap
+
+
+def check_cardinality(bitmap: BitMap64, vector: DeletionVector) -> None:
+    """A bitmap holds as many rows as its descriptor says. Raises CorruptionError."""
     if len(bitmap) != vector.cardinality:
         raise CorruptionError(
-            f"deletion vector '{vector.id}' holds {len(bitmap)} rows where the log says {vector.cardinality}",
+            f"deletion vector '{vector.id[:60]}' holds {len(bitmap)} rows where the log says {vector.cardinality}",
             vector=vector.id,
         )
-    return bitmap
 
 
 def read_blob(storage: Ranges, vector: DeletionVector) -> bytes:
     """The blob that a descriptor means, inline or in a file, whose size and checksum fit. Raises as ``load``."""
+    if not 0 <= vector.size <= MOST_BYTES or (vector.offset or 0) < 0:
+        raise CorruptionError(
+            f"deletion vector '{vector.id[:60]}' is said to have {vector.size} bytes at {vector.offset}",
+            vector=vector.id,
+        )
     if vector.storage_type == "i":
         return parse_inline(vector.path_or_inline, vector.size)
     return _read_file(storage, vector)
@@ -121,14 +138,14 @@ def file_offsets(blobs: Sequence[bytes]) -> list[int]:
     return list(accumulate((len(blob) + 8 for blob in blobs[:-1]), initial=len(FILE_VERSION))) if blobs else []
 
 
-def vector_path(vector: DeletionVector, *, root: str | None = None) -> str:
+def vector_path(vector: DeletionVector, *, root: str | None = None, allowed: Sequence[str] = ()) -> str:
     """The path, relative to the table, of the file that a descriptor of type ``u`` or ``p`` points into.
 
     ``root`` is the table's absolute folder, for descriptors that name an absolute path. Raises CorruptionError for
     other types and for what is no uuid, UnsupportedFeatureError outside the table.
     """
     if vector.storage_type == "p":
-        return decode_path(vector.path_or_inline, root=root)
+        return decode_path(vector.path_or_inline, root=root, allowed=allowed)
     if vector.storage_type != "u" or len(vector.path_or_inline) < 20:
         raise CorruptionError(f"deletion vector '{vector.id}' has no known storage type", vector=vector.id)
     prefix, text = vector.path_or_inline[:-20], vector.path_or_inline[-20:]
@@ -170,7 +187,7 @@ def render_z85(data: bytes) -> str:
 
 
 def _read_file(storage: Ranges, vector: DeletionVector) -> bytes:
-    path = vector_path(vector, root=storage.uri)
+    path = vector_path(vector, root=storage.uri, allowed=storage.allowed)
     version = storage.get_range(path, 0, len(FILE_VERSION))
     if version != FILE_VERSION:
         raise CorruptionError(

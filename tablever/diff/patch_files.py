@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tablever import strict_json
 from tablever.columns import listed
 from tablever.datafiles import CHANGE_TYPE
 from tablever.errors import CorruptionError, InvalidInputError, NotFoundError, UnsupportedFeatureError
@@ -123,7 +124,7 @@ def _footer(parquet: pq.ParquetFile, file: str) -> Mapping[str, Any]:
     if text is None:
         raise no_patch(file, f"its footer has no '{FOOTER}'")
     try:
-        footer = json.loads(text)
+        footer = strict_json.loads(text)
         found = footer["format"]
     except (KeyError, TypeError, ValueError) as error:
         raise no_patch(file, f"its footer does not say what it should: {error!r}") from error

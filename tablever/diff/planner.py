@@ -464,7 +464,7 @@ def _commits(left: Side, right: Side) -> tuple[Version, ...]:
     if right.log is None or right.snapshot is None or not (left.is_nothing or _same_table(left, right)):
         return ()
     ends = sorted([-1 if left.snapshot is None else left.snapshot.version, right.snapshot.version])
-    numbers, found = range(ends[0] + 1, ends[1] + 1), list[Version]()
+    numbers, found = right.log.numbers_between(ends[0] + 1, ends[1]), list[Version]()
     with suppress(VersionVacuumedError, CorruptionError):
         found.extend(right.log.versions_of(numbers))
     for number in numbers[len(found) :]:
@@ -481,11 +481,12 @@ def _vectors(side: Side, pieces: Iterable[Piece]) -> list[PlannedFile]:
     """The files of the vectors that tell which rows of some pieces are read; each once."""
     if side.log is None:
         return []
-    root, sizes = side.log.storage.uri, dict[str, dict[str, int]]()
+    storage, sizes = side.log.storage, dict[str, dict[str, int]]()
     for piece in pieces:
         for vector in (piece.file.vector, piece.other):
             if vector is not None and vector.storage_type != "i":
-                sizes.setdefault(vector_path(vector, root=root), {})[vector.id] = vector.size + VECTOR_FRAME
+                path = vector_path(vector, root=storage.uri, allowed=storage.allowed)
+                sizes.setdefault(path, {})[vector.id] = vector.size + VECTOR_FRAME
     read = {path: sum(each.values()) for path, each in sizes.items()}
     return [PlannedFile(path, size, size, "vectors of the files above") for path, size in read.items()]
 

@@ -7,12 +7,12 @@ where new settings made other rows of old files, the two versions on either side
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from tablever import strict_json
 from tablever.delta.actions import Action, Add, Remove, build_actions, decode_entry, decode_path
 from tablever.delta.commits import own_counts, own_record
 from tablever.delta.features import check_readable
@@ -157,7 +157,7 @@ def _record(data: bytes) -> Mapping[str, Any] | None:
     if not end or cut or not line.startswith(b'{"commitInfo":{') or rest.startswith(_SETTINGS):
         return None
     try:
-        info = json.loads(line)["commitInfo"]
+        info = strict_json.loads(line)["commitInfo"]
     except ValueError:  # an object over several lines, or damage: the whole entry will say which
         return None
     return own_record(info)
@@ -303,9 +303,9 @@ class _Planner:
 
 
 def _objects(log: Log, file: DataFile | ChangeFile) -> Iterator[str]:
-    """What must lie in the table's folder for a file's rows to be read."""
-    root = log.storage.uri
-    yield decode_path(file.path, root=root)
+    """What must be there for a file's rows to be read."""
+    root, allowed = log.storage.uri, log.storage.allowed
+    yield decode_path(file.path, root=root, allowed=allowed)
     vector = file.vector if isinstance(file, DataFile) else None
     if vector is not None and vector.storage_type != "i":
-        yield vector_path(vector, root=root)
+        yield vector_path(vector, root=root, allowed=allowed)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tablever import strict_json
 from tablever.delta import checkpoint, replay
 from tablever.delta.listing import LOG_FOLDER, SIDECAR_FOLDER, CheckpointFiles, Listing, parse_names
 from tablever.errors import CorruptionError, StorageError
@@ -47,15 +47,15 @@ def read_checkpoints(storage: Storage, number: int, listing: Listing, notes: Not
 
 
 def _state(storage: Storage, files: CheckpointFiles, notes: Notes) -> replay.State:
-    paths = [f"{LOG_FOLDER}/{name}" for name in files.names]
-    parts = []
-    for path in paths:  # grows by the sidecars that the parts name
-        data = storage.get(path)
+    def part(folder: str, name: str) -> checkpoint.Part:
+        data = storage.get(f"{folder}/{name}")
         notes.objects += 1
         notes.bytes += len(data)
-        parts.append(checkpoint.parse_part(data, name=Path(path).name))
-        paths += [f"{SIDECAR_FOLDER}/{Path(name).name}" for name in parts[-1].sidecars]
-    return checkpoint.to_state(parts, name=files.names[0])
+        return checkpoint.parse_part(data, name=name)
+
+    parts = [part(LOG_FOLDER, name) for name in files.names]
+    sidecars = checkpoint.sidecars_of(parts, name=files.names[0])
+    return checkpoint.to_state([*parts, *(part(SIDECAR_FOLDER, name) for name in sidecars)], name=files.names[0])
 
 
 def check_pointer(storage: Storage, listing: Listing, notes: Notes) -> None:
@@ -68,7 +68,7 @@ def check_pointer(storage: Storage, listing: Listing, notes: Notes) -> None:
     notes.bytes += len(data)
     head = listing.head or 0
     try:
-        number = json.loads(data)["version"]
+        number = strict_json.loads(data)["version"]
     except (ValueError, KeyError, TypeError):
         notes.damage(POINTER, CHECKPOINT, "unreadable", "it is not what says which checkpoint is the newest", [head])
         return

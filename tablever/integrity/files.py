@@ -94,7 +94,7 @@ def inventory(storage: Storage, history: History, wanted: frozenset[int]) -> Inv
         if bisect_left(asked, span.start) == bisect_left(asked, span.stop):
             continue
         tags = file.tags or {}
-        path = decode_path(file.path, root=root)
+        path = decode_path(file.path, root=root, allowed=storage.allowed)
         needed = files.setdefault(path, Needed(DATA_FILE))
         needed.expected.setdefault((file.size, tags.get(SHA256_TAG)), []).append(span)
         if file.vector is not None:
@@ -102,7 +102,8 @@ def inventory(storage: Storage, history: History, wanted: frozenset[int]) -> Inv
             held.setdefault((path, file.vector.id), NeededVector(file.vector, sha256)).spans.append(span)
     for step in history.steps:
         for change in step.changes if step.number in wanted else ():
-            needed = files.setdefault(decode_path(change.path, root=root), Needed(CHANGE_FILE))
+            path = decode_path(change.path, root=root, allowed=storage.allowed)
+            needed = files.setdefault(path, Needed(CHANGE_FILE))
             expected = change.size, (change.tags or {}).get(SHA256_TAG)
             needed.expected.setdefault(expected, []).append(range(step.number, step.number + 1))
     return Inventory(files, held)
@@ -183,7 +184,7 @@ def vector_name(storage: Storage, path: str, vector: DeletionVector) -> str:
     """What a vector of the file at a path is called: its own file; its id where it lies in the log, or names none."""
     with suppress(CorruptionError):
         if vector.storage_type != "i":
-            return vectors.vector_path(vector, root=storage.uri)
+            return vectors.vector_path(vector, root=storage.uri, allowed=storage.allowed)
     return f"{path}#{vector.id}"
 
 
@@ -192,7 +193,7 @@ def _check_vector(storage: Storage, path: str, needed: NeededVector, history: Hi
     versions = _kept(VECTOR, needed.spans, history)
     try:
         blob = vectors.read_blob(storage, vector)
-        vectors.decode(blob)
+        vectors.check_cardinality(vectors.decode(blob), vector)
     except FileNotFoundError:
         _missing(named, Needed(VECTOR, {(0, None): needed.spans}), history, notes)
         return

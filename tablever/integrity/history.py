@@ -19,6 +19,7 @@ from tablever.integrity.checkpoints import CHECKPOINT, check_pointer, difference
 from tablever.integrity.report import Notes, Progress
 from tablever.layout import table_schema
 from tablever.model import EMPTY, ChangeFile, DataFile, Digest, Metadata, Protocol, Witness
+from tablever.spans import clipped, numbers_of, parse_spans
 from tablever.storage import Storage
 
 ENTRY = "log entry"
@@ -123,7 +124,7 @@ def read_history(
     hashes = {number: hashlib.sha256(entry.data).hexdigest() for number, entry in entries.items()}
     ours = max((n for n, entry in entries.items() if entry.record.get("operation") == "vacuum"), default=None)
     record = EMPTY if ours is None else entries[ours].record  # the newest counts those before it too
-    rows, changes = (_numbers(record.get(name)) for name in ("vacuumed", "vacuumedChanges"))
+    rows, changes = (_numbers(record.get(name), oldest, head) for name in ("vacuumed", "vacuumedChanges"))
     silent = tuple(n for n in range(head + 1) if _may_be_silenced(entries.get(n), entry_path(n), notes))
     return History(head, tuple(steps), hashes, tuple(vacuums), rows, changes, silent)
 
@@ -137,12 +138,9 @@ def _may_be_silenced(entry: _Entry | None, path: str, notes: Notes) -> bool:
     return entry.record.get("operation") == "vacuum"
 
 
-def _numbers(spans: Any) -> frozenset[int]:
-    """The versions that pairs of the first and the last name; none where they are no such pairs."""
-    try:
-        return frozenset(number for first, last in spans or () for number in range(first, last + 1))
-    except (TypeError, ValueError):
-        return frozenset()
+def _numbers(value: Any, oldest: int, head: int) -> frozenset[int]:
+    """The versions of the log that pairs of the first and the last name; none where they are no such pairs."""
+    return frozenset(numbers_of(clipped(parse_spans(value) or (), oldest, head)))
 
 
 # -- entries

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
-from tablever import sealed, witness_files
+from tablever import sealed, strict_json, witness_files
 from tablever.delta.listing import entry_path
 from tablever.errors import CorruptionError, StorageError
 from tablever.integrity.history import ENTRY, History
@@ -153,7 +152,7 @@ def _versions(path: str, values: Mapping[str, Any] | None, notes: Notes) -> list
 def _guess(data: bytes) -> dict[str, Any]:
     """What a damaged object still says, to name the version that it was about."""
     try:
-        values = json.loads(data)
+        values = strict_json.loads(data)
     except ValueError:
         return {}
     return values if isinstance(values, dict) else {}

@@ -121,7 +121,7 @@ def _gather(log: Log, history: History, wanted: frozenset[int], notes: Notes) ->
         return path in vacuumed or notes.is_damaged(path)
 
     for file, _, span in lifetimes(history):
-        path = decode_path(file.path, root=log.storage.uri)
+        path = decode_path(file.path, root=log.storage.uri, allowed=log.storage.allowed)
         if gone(path):
             continue
         for metadata, numbers in eras:
@@ -154,7 +154,7 @@ def _eras(history: History, wanted: frozenset[int]) -> list[tuple[Metadata, list
 def _shape(log: Log, file: DataFile, metadata: Metadata) -> Shape:
     if mapping_mode(metadata) != "none":
         return (("mapped", metadata.schema_string),)
-    there = _stored(log.storage, decode_path(file.path, root=log.storage.uri), file.size)
+    there = _stored(log.storage, decode_path(file.path, root=log.storage.uri, allowed=log.storage.allowed), file.size)
     return _shape_of(metadata.schema_string, there.union(metadata.partition_columns))
 
 
@@ -175,7 +175,7 @@ def _shape_of(schema_string: str, there: frozenset[str]) -> Shape:
 
 
 def _decode(log: Log, work: _Work, notes: Notes) -> _Decoded | None:
-    path = decode_path(work.file.path, root=log.storage.uri)
+    path = decode_path(work.file.path, root=log.storage.uri, allowed=log.storage.allowed)
     total, start = Digest(), 0
     columns = table_schema(work.metadata).names
     readers = second_reader.columns_of(table_schema(work.metadata), work.metadata)
@@ -267,7 +267,7 @@ def _sums(
 
 
 def _live(log: Log, file: DataFile, metadata: Metadata, decoded: Mapping[_Key, _Decoded]) -> Digest:
-    path = decode_path(file.path, root=log.storage.uri)
+    path = decode_path(file.path, root=log.storage.uri, allowed=log.storage.allowed)
     return decoded[path, _shape(log, file, metadata)].live(file)
 
 

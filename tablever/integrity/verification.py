@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from tablever.delta import features
-from tablever.delta.listing import Listing
+from tablever.delta.listing import Listing, entry_name
 from tablever.errors import CorruptionError, InvalidInputError, VersionVacuumedError
 from tablever.integrity.checkpoints import list_log
 from tablever.integrity.files import CHANGE_FILE, DATA_FILE, VECTOR, Inventory, check_files, inventory
@@ -21,6 +21,7 @@ from tablever.log import Log, TableLike, open_log
 from tablever.model import Digest, Witness
 from tablever.refs import Ref
 
+MOST_MISSING = 100_000
 _HASH = re.compile("sha:[0-9a-f]{64}")
 
 
@@ -66,6 +67,7 @@ def verify(
     log = open_log(table)
     listing = list_log(log.storage)
     oldest = _oldest(log, listing)
+    _check_holes(log, listing, oldest)
     wanted = tuple(range(oldest, (listing.head or 0) + 1)) if ref is None else (log.resolve(ref),)
     notes = Notes(wanted)
     history = read_history(log.storage, listing, oldest, notes, progress if level == "log" else None)
@@ -117,6 +119,20 @@ def _oldest(log: Log, listing: Listing) -> int:
     except CorruptionError:
         return 0  # nothing says that it was allowed
     return 0 if settings.get("delta.enableExpiredLogCleanup", "true").lower() == "false" else first
+
+
+def _check_holes(log: Log, listing: Listing, oldest: int) -> None:
+    """Raises CorruptionError where so many entries are gone that they are not listed: a name that is made up."""
+    head = listing.head or 0
+    missing = head + 1 - oldest - len(listing.entries)
+    if missing > MOST_MISSING:
+        first = listing.missing(oldest - 1, head) or oldest
+        raise CorruptionError(
+            f"'{log.name}' is damaged: {missing:,} log entries are missing, the first is '{entry_name(first)}'",
+            hint="the newest entries have names that do not follow on the others: look whose they are",
+            file=entry_name(first),
+            last_good=first - 1 if first else None,
+        )
 
 
 def _vacuumed_since(log: Log, history: History, notes: Notes) -> bool:

@@ -4,7 +4,7 @@ What the rest of tablever asks of either is ``protocol.Storage``; nobody else kn
 """
 
 from tablever.storage.local import BUFFER_BYTES, DurableFile, LocalStorage, storage_errors, whole_file
-from tablever.storage.opening import open_place, open_storage
+from tablever.storage.opening import open_place, open_storage, reaching
 from tablever.storage.protocol import NewObject, Place, Storage, Stored
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Stored",
     "open_place",
     "open_storage",
+    "reaching",
     "storage_errors",
     "whole_file",
 ]

@@ -23,9 +23,11 @@ from typing import Any, BinaryIO, ClassVar, Self, cast
 
 from tablever.delta.listing import LOG_FOLDER
 from tablever.errors import StorageError
+from tablever.fences import check_readable, check_regular, check_writable, open_regular
 from tablever.storage.protocol import Stored
 
 BUFFER_BYTES = 256 * 1024
+MOST_BYTES = 1 << 28  # of an object that is read whole: a log entry of half a million files
 
 
 @contextmanager
@@ -54,6 +56,7 @@ class LocalStorage:
     """One table's folder."""
 
     root: Path
+    allowed: tuple[str, ...] = ()
     look_seconds: ClassVar[float] = 0.0
 
     @property
@@ -76,21 +79,38 @@ class LocalStorage:
         return self.root / relative
 
     def location(self, relative: str) -> str:
-        """The absolute path of an object."""
-        return f"{self.root}/{relative}"
+        """The absolute path of an object; a path that is absolute stays what it is."""
+        return relative if relative.startswith("/") else f"{self.root}/{relative}"
+
+    def _opened(self, relative: str) -> io.FileIO:
+        """An object, to be read. Raises FileNotFoundError, StorageError, UnsupportedFeatureError (a link out)."""
+        return open_regular(self.location(relative), str(self.root), self.allowed)
+
+    def _writable(self, relative: str) -> Path:
+        """Where an object is to be written. Raises UnsupportedFeatureError where a link leads out of the table."""
+        check_writable(f"{self.root}/{relative}", str(self.root))
+        return self.root / relative
 
     def get(self, relative: str) -> bytes:
-        """All bytes of an object. Raises FileNotFoundError, StorageError."""
-        path = f"{self.root}/{relative}"
-        with storage_errors(f"read '{path}'"), open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a log is many
+        """All bytes of an object, of at most MOST_BYTES. Raises as ``open``."""
+        path = self.location(relative)
+        with storage_errors(f"read '{path}'"), self._opened(relative) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MOST_BYTES:
+                raise StorageError(
+                    f"cannot read '{path}' whole: it has {size:,} bytes, more than any log needs",
+                    file=relative,
+                    size=size,
+                )
             return file.readall()
 
     def get_range(self, relative: str, start: int, length: int) -> bytes:
-        """``length`` bytes from ``start``. Raises FileNotFoundError, StorageError."""
-        path = f"{self.root}/{relative}"
-        with storage_errors(f"read '{path}'"), open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a log is many
-            file.seek(start)
-            return file.read(length)
+        """``length`` bytes from ``start``, fewer at the end. Raises as ``open``."""
+        with storage_errors(f"read '{self.location(relative)}'"), self._opened(relative) as file:
+            left = max(0, os.fstat(file.fileno()).st_size - start)
+            if left:
+                file.seek(start)
+            return file.read(min(length, left))
 
     def get_many(self, relatives: Iterable[str]) -> Iterator[bytes]:
         """All bytes of each object, in order."""
@@ -98,8 +118,7 @@ class LocalStorage:
 
     def pieces(self, relative: str, size: int) -> Iterator[bytes]:
         """The bytes of an object, some at a time. Raises FileNotFoundError, StorageError."""
-        path = self.path(relative)
-        with storage_errors(f"read '{path}'"), path.open("rb", buffering=0) as file:
+        with storage_errors(f"read '{self.location(relative)}'"), self._opened(relative) as file:
             while piece := file.read(size):
                 yield piece
 
@@ -116,13 +135,22 @@ class LocalStorage:
 
     def sizes(self, relatives: Sequence[str]) -> Sequence[int | None]:
         """The bytes of each object; None for one that is not there."""
-        root, found = str(self.root), list[int | None]()
+        root, found, known = str(self.root), list[int | None](), set[str]()
         with storage_errors(f"look at files in '{root}'"):
             for relative in relatives:
+                path = self.location(relative)
+                folder = path.rpartition("/")[0]
                 try:  # a tenth of the time of Path.stat, for thousands of files
-                    found.append(os.stat(f"{root}/{relative}").st_size)  # noqa: PTH116
+                    there = os.lstat(path)
+                    if folder not in known or stat.S_ISLNK(there.st_mode):
+                        check_readable(path, root, self.allowed)
+                        there = os.stat(path)  # noqa: PTH116
+                        known.add(folder)
                 except (FileNotFoundError, NotADirectoryError):
                     found.append(None)
+                    continue
+                check_regular(there, path)
+                found.append(there.st_size)
         return found
 
     def modified(self, relative: str) -> float:
@@ -217,7 +245,7 @@ class LocalStorage:
         The bytes are synced under a temporary name, then linked to the final one: ``link(2)`` fails where the
         name exists, so of two writers exactly one succeeds.
         """
-        target = self.path(relative)
+        target = self._writable(relative)
         temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # not the target's name, which may be long
         with storage_errors(f"write '{target}'"):
             make_folder(target.parent)
@@ -242,7 +270,7 @@ class LocalStorage:
 
     def create(self, relative: str) -> DurableFile:
         """Open a new object for writing; it is synced when its ``with`` block ends, removed if that fails."""
-        return DurableFile(self.path(relative))
+        return DurableFile(self._writable(relative))
 
     def missing_folders(self) -> tuple[Path, ...]:
         """The table's folder and those above it, as far as they do not exist; the innermost first."""
@@ -296,7 +324,7 @@ class LocalStorage:
     def remove(self, relative: str) -> None:
         """Remove an object that may be gone already."""
         with storage_errors(f"remove '{self.path(relative)}'"):
-            self.path(relative).unlink(missing_ok=True)
+            self._writable(relative).unlink(missing_ok=True)
 
     def remove_many(self, relatives: Sequence[str]) -> None:
         """Remove objects that may be gone already, in their order."""

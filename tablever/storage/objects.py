@@ -49,6 +49,7 @@ class ObjectStorage:
     bucket: Bucket
     prefix: str
     look_seconds: ClassVar[float] = 1.0
+    allowed: ClassVar[tuple[str, ...]] = ()  # a store's tables name nothing outside it
 
     @property
     def uri(self) -> str:

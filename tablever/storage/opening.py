@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tablever.errors import InvalidInputError, TableNotFoundError, UnsupportedFeatureError
-from tablever.storage.local import LocalPlace
+from tablever.fences import allowed_here
+from tablever.storage.local import LocalPlace, LocalStorage
 from tablever.storage.protocol import Place, Storage
 
 # What opens an object store is loaded for tables in one.
 STORES = ("s3", "gs", "az")
 
 
-def open_storage(uri: str | os.PathLike[str], options: Mapping[str, str] | None = None) -> Storage:
-    """The storage of the table that a path or a URI names; nothing is read. Raises as ``open_place``."""
-    return open_place(uri, options).storage()
+def open_storage(
+    uri: str | os.PathLike[str], options: Mapping[str, str] | None = None, allowed: Sequence[str] = ()
+) -> Storage:
+    """The storage of the table that a path or a URI names; nothing is read. Raises as ``open_place``.
+
+    ``allowed`` are folders elsewhere, by absolute paths, whose files may be read where the table is in a folder.
+    """
+    return reaching(open_place(uri, options).storage(), allowed)
+
+
+def reaching(storage: Storage, allowed: Sequence[str]) -> Storage:
+    """A storage that reads files in some folders elsewhere, too, and those that are allowed to all tables here."""
+    folders = tuple(dict.fromkeys([*allowed, *allowed_here()]))
+    return replace(storage, allowed=folders) if isinstance(storage, LocalStorage) and folders else storage
 
 
 def open_place(uri: str | os.PathLike[str], options: Mapping[str, str] | None = None) -> Place:

@@ -126,6 +126,10 @@ class Storage(Protocol):
         """What names an object for people, and for Polars."""
 
     @property
+    def allowed(self) -> tuple[str, ...]:
+        """Folders elsewhere, by absolute paths, whose files may be read; nothing is ever written there."""
+
+    @property
     def look_seconds(self) -> float:
         """How long what was seen of the head may be relied on for versions that were there: a look costs that much."""
 

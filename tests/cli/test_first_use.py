@@ -90,7 +90,8 @@ def test_json_lines_keep_numbers_that_json_lacks(tmp_path: Path, shell: Shell) -
 def test_statements_without_rows_show_none(tmp_path: Path, shell: Shell) -> None:
     """A statement that gives no rows prints nothing, and one that gives a column Count prints it."""
     assert shell("sql", "CREATE VIEW v AS SELECT 1", "--root", tmp_path).out == ""
-    assert shell("sql", f"COPY (SELECT 1) TO '{tmp_path}/x.csv'", "--root", tmp_path).out == ""
+    copy = f"COPY (SELECT 1) TO '{tmp_path}/x.csv'"
+    assert shell("sql", copy, "--root", tmp_path, "--allow-folder", tmp_path).out == ""
     assert (tmp_path / "x.csv").exists()
     said = shell("sql", 'CREATE TABLE q AS SELECT 1; SELECT 7 AS "Count"', "--root", tmp_path)
     assert said.out.splitlines()[0] == "Count"

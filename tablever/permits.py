@@ -1,0 +1,108 @@
+"""What statements may do besides reading: which kinds run at all, and which file a COPY may write.
+
+DuckDB itself keeps a session to its folders (``engine.confine``), but it does not tell reading from writing, nor a
+table's folder from another. That is told here, of every statement, before it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tablever.catalog import table_above
+from tablever.errors import QueryError
+from tablever.fences import lies_in
+from tablever.statements import Token, closing, inner_words
+
+# What only touches the session's own database, which is in memory. Settings are locked by DuckDB.
+_FREE = frozenset(
+    "SELECT INSERT UPDATE DELETE MERGE_INTO CREATE CREATE_FUNC DROP ALTER TRANSACTION EXECUTE SET VARIABLE_SET CALL "
+    "DETACH VACUUM ANALYZE RELATION MULTI COPY_DATABASE".split()
+)
+_WRAPPED = frozenset("SELECT FROM WITH VALUES TABLE SHOW DESCRIBE DESC SUMMARIZE PIVOT UNPIVOT ( INSERT UPDATE".split())
+_WORDS = {"LOAD": "INSTALL and LOAD", "EXPORT": "EXPORT DATABASE", "EXTENSION": "an extension's statement"}
+_MANY_FILES = frozenset(
+    "partition_by per_thread_output file_size_bytes row_groups_per_file filename_pattern overwrite overwrite_or_ignore "
+    "append write_empty_file file_extension".split()
+)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+def check_statement(kind: str, tokens: Sequence[Token], folders: Sequence[str]) -> None:
+    """Refuse a statement that could write outside the session's own database, or bring in code.
+
+    Args:
+        kind: DuckDB's name of the statement's type.
+        tokens: its text.
+        folders: the real paths of folders that the user allows: into files there, a COPY may write.
+
+    Raises:
+        QueryError: it could.
+    """
+    words = [token.word or token.text for token in tokens]
+    if kind in ("EXPLAIN", "PREPARE"):
+        inner = inner_words(tokens)
+        if inner is not None and inner not in _WRAPPED and not (kind == "EXPLAIN" and inner in ("CREATE", "DELETE")):
+            raise _refused(f"{kind} of a statement that begins with {inner}")
+    elif kind == "ATTACH":
+        if not any(token.kind == "string_const" and token.text == "':memory:'" for token in tokens[1:4]):
+            raise _refused("ATTACH of a file", "a session holds what it makes in memory: ATTACH ':memory:' AS other")
+    elif kind == "PRAGMA":
+        if words[:1] == ["IMPORT"] or "IMPORT_DATABASE" in words:
+            raise _refused("IMPORT DATABASE")
+    elif kind == "COPY":
+        _check_copy(tokens, folders)
+    elif kind not in _FREE:
+        raise _refused(_WORDS.get(kind, kind.replace("_", " ")))
+
+
+def _refused(
+    what: str, hint: str = "SQL here reads, and writes with COPY (…) TO in allowed folders only"
+) -> QueryError:
+    return QueryError(f"{what} is not allowed", hint=hint)
+
+
+def _check_copy(tokens: Sequence[Token], folders: Sequence[str]) -> None:
+    depth, at = 0, None
+    for i, token in enumerate(tokens):
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0 and token.word in ("TO", "FROM"):
+            at = i
+            break
+    if at is None or tokens[at].word == "FROM":  # into a table of the session: DuckDB says from where
+        return
+    rest = [token for token in tokens[at + 1 :] if token.text != ";"]
+    if not rest or rest[0].kind != "string_const" or rest[0].text[0] != "'":
+        raise _refused("COPY TO anything but a file's name between single quotes")
+    after = rest[2:] if rest[1:2] and rest[1].word == "WITH" else rest[1:]
+    if after and (after[0].text != "(" or closing(after, 0) != len(after) - 1):
+        raise _refused("COPY TO with anything but options in parentheses behind the file's name")
+    many = [token.name for token in after if token.name.lower() in _MANY_FILES]
+    if many:
+        raise _refused(f"COPY TO with {many[0]}", "a COPY writes one file here, whose name it gives")
+    check_target(rest[0].name, folders)
+
+
+def check_target(target: str, folders: Sequence[str]) -> None:
+    """Refuse a file that a COPY may not write: outside the allowed folders, or in a versioned table.
+
+    Raises:
+        QueryError: it may not.
+    """
+    if _SCHEME.match(target) or target.startswith("~") or "\0" in target or not target:
+        raise _refused(f"COPY to '{target}'", "give the path of a file on this machine, without a scheme")
+    real = os.path.realpath(target)
+    table = table_above(Path(real)) or table_above(Path(target).absolute())
+    if table is not None or "_delta_log" in Path(real).parts:
+        where = f"the versioned table '{table}'" if table is not None else "a log"
+        raise QueryError(f"COPY cannot write '{target}': it lies in {where}", hint="write to another folder")
+    if Path(real).is_dir():
+        raise _refused(f"COPY to '{target}', which is a folder,", "give a file's name")
+    if not lies_in(real, folders):
+        folder = os.path.dirname(real)  # noqa: PTH120 - beside realpath
+        raise QueryError(
+            f"COPY cannot write '{target}': it lies in no folder that is allowed",
+            hint=f"allow it: query(…, allow_folders=['{folder}'])",
+        )

@@ -1,0 +1,183 @@
+"""SQL that would write, reach out or change the rules: refused, and nothing written anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tablever as tv
+from tablever import engine
+from tablever.errors import InvalidInputError, QueryError, TableverError
+from tests.cli.conftest import Shell
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder of one table, with links out of it and into the table; ``outside`` beside it holds secrets."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    tv.create_table(root / "orders", [{"id": 1, "label": "a"}, {"id": 2, "label": "b"}], key="id")
+    outside.mkdir()
+    (outside / "secret.csv").write_text("a,b\n1,2\n")
+    pq.write_table(pa.table({"a": [1]}), outside / "secret.parquet")
+    (root / "inwards").symlink_to(root / "orders")
+    (root / "outwards").symlink_to(outside)
+    return root
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+READS = [
+    "FROM read_csv('OUT/secret.csv')",
+    "FROM 'OUT/secret.csv'",
+    "FROM 'OUT/secret.parquet'",
+    "FROM read_text('OUT/secret.csv')",
+    "FROM read_blob('/etc/passwd')",
+    "FROM glob('OUT/*')",
+    "FROM parquet_metadata('OUT/secret.parquet')",
+    "FROM parquet_scan('OUT/secret.parquet')",
+    "FROM sniff_csv('OUT/secret.csv')",
+    "FROM read_csv('ROOT/../outside/secret.csv')",
+    "FROM read_csv('ROOT/outwards/secret.csv')",
+    "SELECT (FROM read_text('OUT/secret.csv') SELECT content)",
+    "FROM orders WHERE label IN (SELECT content FROM read_text('OUT/secret.csv'))",
+    "WITH orders AS (FROM read_text('OUT/secret.csv')) FROM orders",
+    "CREATE VIEW v AS FROM 'OUT/secret.csv'; FROM v",
+    "CREATE TABLE t (a int, b int); COPY t FROM 'OUT/secret.csv'",
+    "FROM read_csv('http://127.0.0.1:9/x')",
+    "FROM read_csv('s3://bucket/x')",
+]
+WRITES = [
+    "COPY (SELECT 1) TO 'OUT/new.csv'",
+    "COPY (SELECT 1) TO 'ROOT/new.csv'",
+    "COPY (SELECT 1) TO 'PART'",
+    "COPY (SELECT 1) TO 'ROOT/orders/_delta_log/00000000000000000009.json'",
+    "COPY (SELECT 1) TO 'ROOT/other/_delta_log/00000000000000000000.json'",
+    "COPY (SELECT 1) TO 'ROOT/inwards/new.csv'",
+    "COPY (SELECT 1) TO 'file:ROOT/orders/new.csv'",
+    "COPY (SELECT 1) TO '~/new.csv'",
+    "COPY (SELECT 1) TO E'PART'",
+    "COPY (SELECT 1) TO $$PART$$",
+    "COPY (SELECT 1 AS a, 2 AS b) TO 'ROOT' (FORMAT parquet, PARTITION_BY (a), OVERWRITE true)",
+    "COPY (SELECT 1 AS a, 2 AS b) TO 'ROOT' (FORMAT parquet, \"partition_by\" (a), overwrite_or_ignore)",
+    "COPY (SELECT 1 AS a, 2 AS b) TO 'ROOT/n' (FORMAT parquet, PARTITION_BY (a), FILENAME_PATTERN '../../orders/x')",
+    "COPY (SELECT 1) TO 'ROOT/orders' (FORMAT parquet, PER_THREAD_OUTPUT)",
+    "EXPLAIN ANALYZE COPY (SELECT 1) TO 'PART'",
+    "PREPARE p AS COPY (SELECT 1) TO 'PART'; EXECUTE p",
+    "PREPARE p AS COPY (SELECT 1) TO $1; EXECUTE p('PART')",
+    "EXPORT DATABASE 'ROOT/orders'",
+    "EXPORT DATABASE 'ROOT/new'",
+    "IMPORT DATABASE 'ROOT/new'",
+    "PRAGMA import_database('ROOT/new')",
+    "ATTACH 'PART' AS x",
+    "ATTACH 'ROOT/new.db' AS x",
+    "ATTACH IF NOT EXISTS 'ROOT/new.db' AS ':memory:'",
+    "ATTACH OR REPLACE 'ROOT/new.db'",
+    "SET log_query_path = 'ROOT/log'; SELECT 1",
+    "CALL enable_logging('QueryLog', storage = 'file', storage_path = 'ROOT/logs'); SELECT 1",
+    "FROM enable_logging('QueryLog', storage = 'file', storage_path = 'ROOT/logs'); SELECT 1",
+    "SET profiling_output = 'ROOT/orders/x.json'; SELECT 1",
+    "PRAGMA enable_profiling = 'json'",
+    "CREATE PERSISTENT SECRET s (TYPE http, BEARER_TOKEN 'x')",
+]
+RULES = [
+    "INSTALL httpfs",
+    "FORCE INSTALL httpfs FROM 'ROOT'",
+    "LOAD httpfs",
+    "LOAD 'ROOT/evil.duckdb_extension'",
+    "UPDATE EXTENSIONS",
+    "SET enable_external_access = true",
+    "SET GLOBAL enable_external_access = true",
+    "RESET enable_external_access",
+    "SET lock_configuration = false",
+    "PRAGMA lock_configuration = false",
+    "RESET lock_configuration",
+    "SET allowed_directories = ['/']",
+    "SET allowed_paths = ['/etc/passwd']",
+    "SET python_enable_replacements = true",
+    "SET autoinstall_known_extensions = true",
+    "SET temp_directory = 'ROOT/x'",
+    "SET threads = 1",
+    "SELECT getenv('HOME')",
+]
+
+
+@pytest.mark.parametrize("statement", [*READS, *WRITES, *RULES])
+@pytest.mark.parametrize("allowed", [False, True], ids=["strict", "a folder allowed"])
+def test_sql_stays_where_it_is_put(root: Path, tmp_path: Path, statement: str, allowed: bool) -> None:
+    """Nothing outside the root is read, no file written, no rule changed; another allowed folder changes nothing."""
+    other = tmp_path / "other"
+    other.mkdir()
+    part = next((root / "orders").glob("part-*.parquet"))
+    statement = (
+        statement.replace("'OUT", f"'{tmp_path}/outside").replace("ROOT", str(root)).replace("PART'", f"{part}'")
+    )
+    statement = statement.replace("$$PART$$", f"$${part}$$")
+    before = contents(tmp_path)
+    folders = [other] if allowed else []
+    with pytest.raises(QueryError):
+        tv.query(statement, root=root, allow_folders=folders)
+    with tv.connect(root, allow_folders=folders) as session, pytest.raises(QueryError):
+        session.sql(statement).to_arrow_table()
+    assert contents(tmp_path) == before
+
+
+def test_allowed_folders_are_read_and_written(root: Path, tmp_path: Path) -> None:
+    """What the caller allows works: files of that folder are read, and COPY writes one there, through links too."""
+    outside = tmp_path / "outside"
+    with tv.connect(root, allow_folders=[outside]) as session:
+        assert session.sql(f"FROM '{outside}/secret.csv'").fetchall() == [(1, 2)]
+        session.sql(f"COPY orders TO '{outside}/new.csv' (HEADER, DELIMITER ';')").fetchall()
+        session.sql(f"COPY (FROM orders) TO '{root}/outwards/linked.csv';").fetchall()
+        assert session.sql(f"SELECT count(*) FROM '{outside}/new.csv'").fetchall() == [(2,)]
+    assert (outside / "new.csv").read_text() == "id;label\n1;a\n2;b\n"
+    assert (outside / "linked.csv").exists()
+
+
+def test_a_tables_folder_is_written_by_no_copy(root: Path, tmp_path: Path) -> None:
+    """A folder that is allowed does not open the versioned tables in it, nor what would become one."""
+    part = next((root / "orders").glob("part-*.parquet"))
+    before = contents(root)
+    for target in (part, root / "inwards" / "x.csv", root / "orders", root / "new" / "_delta_log" / "x.json"):
+        with pytest.raises(QueryError, match="COPY"):
+            tv.query(f"COPY (SELECT 1) TO '{target}'", root=root, allow_folders=[root, tmp_path])
+    assert contents(root) == before
+
+
+def test_settings_are_the_callers(root: Path) -> None:
+    """Settings are given with the session, and not those that keep it to its folders."""
+    with tv.connect(root, settings={"threads": 1, "TimeZone": "Europe/Berlin"}) as session:
+        assert session.sql("SELECT current_setting('threads'), current_setting('TimeZone')").fetchall() == [
+            (1, "Europe/Berlin")
+        ]
+    for bad in ({"enable_external_access": True}, {"nonsense": 1}, {"threads = 1; INSTALL x; --": 1}):
+        with pytest.raises(TableverError):
+            tv.connect(root, settings=bad)
+    with pytest.raises(InvalidInputError, match="list of folders"):
+        tv.connect(root, allow_folders=str(root))
+    with pytest.raises(InvalidInputError, match="no folder"):
+        tv.connect(root, allow_folders=[root / "nowhere"])
+
+
+def test_the_shell_says_how_to_allow(root: Path, tmp_path: Path, shell: Shell) -> None:
+    """A refusal in the shell names its option, which then works."""
+    outside = tmp_path / "outside"
+    refused = shell("sql", f"FROM '{outside}/secret.csv'", "--root", root)
+    assert (refused.code, "--allow-folder" in refused.err) == (5, True)
+    copied = shell("sql", f"COPY orders TO '{outside}/o.csv'", "--root", root)
+    assert (copied.code, f"--allow-folder {outside}" in copied.err) == (5, True)
+    assert shell("sql", f"COPY orders TO '{outside}/o.csv'", "--root", root, "--allow-folder", outside).code == 0
+
+
+def test_every_table_function_is_known() -> None:
+    """A release of DuckDB that brings table functions is noticed: somebody must look at what they reach."""
+    with engine.cursor() as connection:
+        asked = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type IN ('table', 'pragma')"
+        found = {name for (name,) in connection.execute(asked).fetchall()}
+    reviewed = (Path(__file__).parent / "duckdb_functions.txt").read_text().split()
+    assert found <= set(reviewed)
