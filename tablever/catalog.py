@@ -73,9 +73,10 @@ class Catalog:
     def folders(self) -> list[str]:
         """The folders whose files the tables may lie in, as they are named and as they really are."""
         storages = [self.root.storage(), *(log.storage for _, log in self._given.values())]
-        local = [storage.uri for storage in storages if storage.duckdb_filesystem() is None]
+        local = [storage.uri for storage in storages if not storage.duckdb_root]
         local += [*self.allowed, *(folder for storage in storages for folder in storage.allowed)]
-        stores = [storage.duckdb_location("") for storage in storages if storage.duckdb_filesystem() is not None]
+        # All stores that are open here: the names of their objects cannot be guessed.
+        stores = [storage.duckdb_root for storage in storages if storage.duckdb_root]
         return list(dict.fromkeys([*local, *map(os.path.realpath, local), *stores]))
 
     def names(self) -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from fsspec import AbstractFileSystem
 
 PROTOCOL = "tablever"
+ROOT = f"{PROTOCOL}://objects/"  # what a session is allowed, as a folder
 
 
 class Reached(Protocol):
@@ -47,7 +48,7 @@ def name_of(storage: Reached, path: str) -> str:
         if storage not in _tokens:
             _tokens[storage] = secrets.token_hex(8)
             _storages[_tokens[storage]] = storage
-        return f"{PROTOCOL}://{_tokens[storage]}/{path}"
+        return f"{ROOT}{_tokens[storage]}/{path}"
 
 
 @lru_cache(maxsize=1)
@@ -103,7 +104,7 @@ def _size(storage: Reached, name: str) -> int:
 
 
 def _named(path: str) -> tuple[Reached, str]:
-    token, _, name = path.removeprefix(f"{PROTOCOL}://").partition("/")
+    token, _, name = path.removeprefix(ROOT).partition("/")
     try:
         return _storages[token], name
     except KeyError:

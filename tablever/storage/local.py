@@ -236,6 +236,11 @@ class LocalStorage:
         """The absolute path."""
         return self.location(relative)
 
+    @property
+    def duckdb_root(self) -> str:
+        """Nothing: it reads files."""
+        return ""
+
     def duckdb_filesystem(self) -> None:
         """None: DuckDB reads disks by itself."""
 

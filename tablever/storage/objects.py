@@ -248,6 +248,13 @@ class ObjectStorage:
 
         return name_of(self, path)
 
+    @property
+    def duckdb_root(self) -> str:
+        """The root of ``duckdb_filesystem``."""
+        from tablever.storage.duckdb_files import ROOT
+
+        return ROOT
+
     def duckdb_filesystem(self) -> Any:
         """One for all tables of the process."""
         from tablever.storage.duckdb_files import filesystem

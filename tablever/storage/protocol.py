@@ -197,6 +197,10 @@ class Storage(Protocol):
     def duckdb_location(self, path: str) -> str:
         """What names an object for DuckDB, in a ``duckdb_filesystem`` where there is one."""
 
+    @property
+    def duckdb_root(self) -> str:
+        """What a session of DuckDB must be allowed, beside the table's folder, to read it; empty where nothing."""
+
     def duckdb_filesystem(self) -> Any:
         """The fsspec file system through which DuckDB reads; None where it needs none."""
 
