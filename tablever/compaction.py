@@ -13,7 +13,7 @@ import polars as pl
 from tablever.commit import commit
 from tablever.datafiles import Staging, names_of, write_in_place_of, write_rows
 from tablever.deletions import delete_positions, refuse_damaged, takes_vector
-from tablever.delta.actions import decode_percent
+from tablever.delta.actions import decode_path, decode_percent
 from tablever.delta.replay import identity
 from tablever.errors import CorruptionError, InvalidInputError
 from tablever.frames import load, split_rows, to_arrow
@@ -87,7 +87,7 @@ def compact(
 
     def plan(head: Snapshot, staging: Staging) -> Proposal | None:
         # What is merged already counts before what could be merged besides: so a compaction beside writers ends.
-        there = [merged for merged in done if staging.holds(names_of(merged.files))]
+        there = [merged for merged in done if staging.holds(names_of(staging.storage, merged.files))]
         kept = [again for merged in there if (again := _again(log, head, staging, merged, in_order=not cluster))]
         stand = {identity(run[0]) for run in standing(head.files, [merged.sources for merged in kept])}
         kept = [merged for merged in kept if cluster or identity(merged.sources[0]) in stand]
@@ -124,8 +124,16 @@ def _merged(log: Log, head: Snapshot, staging: Staging, packing: Packing) -> lis
 def _merge(log: Log, head: Snapshot, staging: Staging, run: Run) -> Merged:
     scan = open_scan(log, head, run)
     rows = to_arrow(_rows(scan), scan.schema)
-    files = write_in_place_of(staging, head.metadata, rows, run[0], place_of(run[0]))
+    files = write_in_place_of(staging, head.metadata, rows, run[0], _place_in(log, run[0]))
     return _reusable(staging, Merged(run, files, head.metadata.schema_string))
+
+
+def _place_in(log: Log, first: DataFile) -> str:
+    """How the paths of files begin that take a run's place: in the table, also where the first lies elsewhere."""
+    place, storage = place_of(first), log.storage
+    if not decode_path(first.path, root=storage.uri, allowed=storage.allowed).startswith("/"):
+        return place
+    return f"{storage.uri}/{place.rpartition('/')[2]}"
 
 
 def _clustered(log: Log, head: Snapshot, staging: Staging, packing: Packing) -> list[Merged]:
@@ -168,7 +176,7 @@ def _rows(scan: Scan) -> pl.DataFrame:
 
 def _reusable(staging: Staging, merged: Merged) -> Merged:
     """The same; its files outlive a lost race."""
-    staging.reuse(names_of(merged.files))
+    staging.reuse(names_of(staging.storage, merged.files))
     return merged
 
 

@@ -65,7 +65,7 @@ class Staging:
 
     def rows_written(self) -> frozenset[str]:
         """The objects that ``write_rows`` uses again."""
-        return frozenset(name for files in self.written.values() for name in names_of(files))
+        return frozenset(name for files in self.written.values() for name in names_of(self.storage, files))
 
     def discard_but_reusable(self) -> None:
         """After a lost race: remove what the next try writes anew."""
@@ -115,15 +115,15 @@ def write_rows(
     if origin is None:
         return tuple(_data_files(staging, metadata, rows, file_bytes))
     again = (origin, metadata.schema_string, metadata.partition_columns)
-    if again not in staging.written or not staging.holds(names_of(staging.written[again])):
+    if again not in staging.written or not staging.holds(names_of(staging.storage, staging.written[again])):
         staging.written[again] = tuple(_data_files(staging, metadata, rows, file_bytes))
-        staging.reuse(names_of(staging.written[again]))
+        staging.reuse(names_of(staging.storage, staging.written[again]))
     return staging.written[again]
 
 
-def names_of(files: Iterable[DataFile]) -> list[str]:
-    """Where data files lie, relative to the table."""
-    return [decode_path(file.path) for file in files]
+def names_of(storage: Storage, files: Iterable[DataFile]) -> list[str]:
+    """Where data files that were written lie, relative to the table."""
+    return [decode_path(file.path, root=storage.uri) for file in files]
 
 
 def write_in_place_of(
@@ -221,7 +221,7 @@ def _write_files(
     while start < rows.num_rows:
         path = next(paths)
         end = start
-        with staging.create(decode_path(path)) as file, _buffered(file) as sink:
+        with staging.create(decode_path(path, root=staging.storage.uri)) as file, _buffered(file) as sink:
             writer = pq.ParquetWriter(
                 sink,
                 rows.schema,

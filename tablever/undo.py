@@ -58,7 +58,7 @@ def restore(table: TableLike, ref: Ref, **options: Unpack[CommitOptions]) -> Ver
         if not counted and metadata.partition_columns == head.metadata.partition_columns:
             proposal = Proposal("restore", metadata=metadata)  # the rows are there: only the rules come back
         else:
-            paths = [decode_path(file.path, root=log.storage.uri) for file in added]
+            paths = [decode_path(file.path, root=log.storage.uri, allowed=log.storage.allowed) for file in added]
             for file, size in zip(added, log.storage.sizes(paths), strict=True):
                 if size is None:
                     raise log.lost(number, file.path)

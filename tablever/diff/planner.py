@@ -274,7 +274,8 @@ def _holds(side: Side, file: DataFile, metadata: Metadata, column: str) -> bool:
     if column in metadata.partition_columns:
         return True
     try:
-        footer = read_footer(side.log.storage, decode_path(file.path, root=side.log.storage.uri), file.size)
+        storage = side.log.storage
+        footer = read_footer(storage, decode_path(file.path, root=storage.uri, allowed=storage.allowed), file.size)
     except FileNotFoundError as error:
         raise missing_file(side.log.name, side.snapshot.version, file) from error
     return physical_name(metadata, column) in footer.schema.to_arrow_schema().names
