@@ -295,8 +295,12 @@ def _live(file: ScanFile) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def _decoded(file: ScanFile, columns: Sequence[str], index: int, *, positions: bool) -> pa.Table:
     rows = file.read(columns)
     if positions or not columns:
-        rows = rows.append_column(FILE, pa.array(np.full(file.rows, index), pa.int64()))
-        rows = rows.append_column(POSITION, pa.array(np.arange(file.rows), pa.int64()))
+        places = {FILE: np.full(file.rows, index), POSITION: np.arange(file.rows)}
+        # Made anew, not appended to: rows without a column have no height that a column could match.
+        rows = pa.table(
+            [*rows.columns, *(pa.array(place, pa.int64()) for place in places.values())],
+            names=[*rows.column_names, *places],
+        )
     return rows if file.file.vector is None else rows.filter(pa.array(_live(file)))
 
 
