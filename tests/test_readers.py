@@ -162,6 +162,17 @@ def test_log_entries_gone_before_a_checkpoint(tmp_path: Path) -> None:
     assert tv.append(copy, pa.table({"id": [77_777], "text": ["x"], "part": ["y"]})) is not None
 
 
+def test_a_version_has_the_time_of_its_log_file(tmp_path: Path) -> None:
+    """A reader that takes a version's time from its log file, cut to milliseconds, finds the one that we tell."""
+    table = tmp_path / "t"
+    tv.create_table(table, [{"id": 0}])
+    for n in range(1, 20):
+        tv.append(table, [{"id": n}])
+    for version in tv.list_versions(table):
+        modified = (table / "_delta_log" / f"{version.number:020d}.json").stat().st_mtime_ns
+        assert modified // 1_000_000 == round(version.timestamp.timestamp() * 1000)
+
+
 def every_type() -> pa.Table:
     """Every type, each with its hard cases and a null."""
     columns: dict[str, pa.Array] = {}

@@ -174,7 +174,8 @@ class LocalStorage:
     def set_modified(self, relative: str, seconds: float) -> None:
         """Set that time, for readers that take a version's time from its log file."""
         with storage_errors(f"set the time of '{self.path(relative)}'"):
-            os.utime(self.path(relative), (seconds, seconds))
+            whole = round(seconds * 1_000_000) * 1_000  # as a float it would be cut a millisecond short
+            os.utime(self.path(relative), ns=(whole, whole))
 
     def list(self, folder: str, start: str = "") -> list[str]:
         """Names (not paths) in a folder, sorted, from ``start`` on; empty where there is no such folder."""
