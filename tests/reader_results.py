@@ -32,11 +32,11 @@ NOTES = """
 ## What to know of them
 
 - **Spark** with Delta Lake, at the versions in `tests/engines/pom.xml`, reads these tables in `tests/test_spark.py`,
-  and needs nothing set. It gives our change rows too (`table_changes`), and its default `VACUUM` takes nothing of
-  a table of ours. Of a commit of its own it tells, without in-commit timestamps, the time at which the log's file was
-  put; we tell the one in the commit, a moment before. Of rows that an overwrite without a key puts back it tells that
-  they went and came, we that nothing changed. Its local and default S3 log stores are not safe beside another
-  writer.
+  and needs nothing set. It gives our change rows too (`table_changes`). Of a commit of its own it tells, without
+  in-commit timestamps, the time at which the log's file was put; we tell the one in the commit, a moment before. Of
+  rows that an overwrite without a key puts back it tells that they went and came, we that nothing changed. The `VACUUM`
+  of Delta Lake 4.3.1 stops with an error (`MatchError`) at deletion vectors that lie in the log, as our small ones do:
+  it takes nothing. Spark's local and default S3 log stores are not safe beside another writer.
 - **DuckDB**'s extension is tried at the last release for which a package has it.
 - **delta-kernel-rs**: the package opens the latest version alone; each version was given to it as a copy of the table
   whose log ends there.

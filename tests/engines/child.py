@@ -75,6 +75,7 @@ class Child:
         while b"\n" not in self._left:
             ready, _, _ = select.select([self._process.stdout], [], [], max(0, until - time.monotonic()))
             if not ready:
+                self._process.kill()  # a later request would be given this one's answer
                 raise TimeoutError(f"no answer in {self._seconds} s; its log ends: {self._tail()}")
             piece = os.read(self._process.stdout.fileno(), 1 << 16)
             if not piece:

@@ -1,0 +1,74 @@
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
+import org.apache.spark.sql.Dataset;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.SparkSession;
+
+/**
+ * Spark with Delta Lake, fed SQL statements: one JSON object a line, {"sql": …, "into": folder or null}. What a
+ * statement gives is written into the folder as Parquet, which keeps every type. The answer is {} or {"error": …}.
+ */
+public final class Statements {
+  public static void main(String[] arguments) throws Exception {
+    PrintStream answers = new PrintStream(System.out, true, StandardCharsets.UTF_8);
+    System.setOut(System.err);
+    ObjectMapper json = new ObjectMapper();
+    SparkSession spark = session(arguments[0]);
+    spark.sparkContext().setLogLevel("ERROR");
+    answers.println(json.writeValueAsString(Map.of("spark", spark.version(), "delta", io.delta.package$.MODULE$.VERSION())));
+    BufferedReader requests = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    for (String line = requests.readLine(); line != null; line = requests.readLine()) {
+      Map<?, ?> request = json.readValue(line, Map.class);
+      answers.println(json.writeValueAsString(answer(spark, (String) request.get("sql"), (String) request.get("into"))));
+    }
+    spark.stop();
+  }
+
+  private static Map<String, String> answer(SparkSession spark, String sql, String into) {
+    try {
+      Dataset<Row> rows = spark.sql(sql);
+      if (into != null) {
+        rows.coalesce(1).write().parquet(into);
+      }
+      return Map.of();
+    } catch (Throwable error) {
+      StringBuilder text = new StringBuilder();
+      for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+        text.append(cause.getClass().getSimpleName()).append(": ").append(cause.getMessage()).append('\n');
+      }
+      return Map.of("error", text.toString());
+    }
+  }
+
+  private static SparkSession session(String scratch) {
+    return SparkSession.builder()
+        .master("local[2]")
+        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
+        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.warehouse.dir", scratch + "/warehouse")
+        .config("spark.local.dir", scratch + "/local")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "1")
+        .config("spark.sql.adaptive.enabled", "false")
+        .config("spark.sql.codegen.wholeStage", "false") // compiling costs more than rows so few
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+        .config("spark.databricks.delta.snapshotPartitions", "1")
+        .config("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+        .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+        .config("spark.sql.parquet.datetimeRebaseModeInWrite", "CORRECTED")
+        .config("spark.sql.sources.parallelPartitionDiscovery.parallelism", "1") // VACUUM lists in as many tasks
+        // To the protocol CHAR(3) is a string; Spark pads it for its own readers.
+        .config("spark.sql.readSideCharPadding", "false")
+        // Without it the change feed passes dates through a calendar that has no 14 October 1582.
+        .config("spark.sql.datetime.java8API.enabled", "true")
+        .config("spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
+        .getOrCreate();
+  }
+}

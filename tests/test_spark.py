@@ -1,0 +1,232 @@
+"""Apache Spark with Delta Lake, the reference: it reads our tables, and we its. One JVM serves the module.
+
+Skipped where there is no Java, Maven or jars; ``TABLEVER_TESTS_NEED=spark`` makes that a failure.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import tablever as tv
+from tablever.log import open_log
+from tests import feature_tables, reader_results, reading
+from tests.engines import cache
+from tests.engines.child import Absent
+from tests.engines.others import until
+from tests.engines.spark import Spark
+from tests.model import Column, identity, multiset
+
+pytestmark = pytest.mark.xdist_group("spark")  # one JVM, not one for each worker
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spark]:
+    try:
+        session = Spark(tmp_path_factory.mktemp("spark"))
+    except Absent as reason:
+        cache.skip("spark", reason)
+        raise
+    with session:
+        yield session
+
+
+def columns_of(found: pa.Table) -> list[Column]:
+    return [Column(field.name, field.type) for field in found.schema]
+
+
+def types_of(found: pa.Table) -> dict[str, str]:
+    return {column.name: column.delta for column in columns_of(found)}
+
+
+numbers = reader_results.readable
+
+
+def agree(spark: Spark, table: Path, which: Sequence[int] | None = None) -> None:
+    """Spark reads what we read, columns, types and rows, at every version; and we read alike in each of our ways."""
+    for number in numbers(table) if which is None else which:
+        ours, theirs = tv.read_version(table, number), spark.read(table, number)
+        assert types_of(ours) == types_of(theirs), number
+        for name, reader in reading.OURS.items():
+            reading.assert_rows(reader(table, number), columns_of(ours), theirs.to_pylist(), f"{number} through {name}")
+
+
+def netted(changes: list[dict[str, Any]], columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Change rows without the deletes that an insert of an equal row in the same version makes good, and those."""
+    left: list[dict[str, Any]] = []
+    others = {"insert": "delete", "delete": "insert"}
+    for row in changes:
+        opposite = identity({**row, "_change_type": others.get(row["_change_type"])}, columns)
+        index = next((n for n, each in enumerate(left) if identity(each, columns) == opposite), None)
+        if index is None:
+            left.append(row)
+        else:
+            del left[index]
+    return left
+
+
+def changes_agree(spark: Spark, table: Path, first: int, last: int, *, times: bool = True, net: bool = False) -> None:
+    """Spark's change feed gives our change rows: their kind, their version, and its time.
+
+    Of a commit of its own Spark tells the time at which the log's file was put, we the one that the commit says.
+    """
+    ours = tv.query(f"SELECT * FROM table_changes('t', {first}, {last})", tables={"t": table})
+    theirs = spark.changes(table, first, last)
+    assert sorted(theirs.column_names) == sorted(ours.column_names)
+    columns = [column for column in columns_of(ours) if times or column.name != "_commit_timestamp"]
+    rows = [each.to_pylist() for each in (ours, theirs)]
+    got, wanted = (multiset(netted(each, columns) if net else each, columns) for each in rows)
+    assert not got - wanted, f"ours alone: {str(got - wanted)[:2_000]}"
+    assert not wanted - got, f"Spark's alone: {str(wanted - got)[:2_000]}"
+
+
+# What we write
+
+
+@pytest.fixture(scope="module", params=feature_tables.TABLES)
+def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A table of ours, of each kind; it is read, not written to."""
+    table = tmp_path_factory.mktemp("ours") / "t"
+    feature_tables.TABLES[request.param](table)
+    return request.param, table
+
+
+def test_spark_reads_every_version(spark: Spark, ours: tuple[str, Path]) -> None:
+    """Spark reads the same columns, types and rows as we do, at every version of a table of any kind."""
+    _, table = ours
+    agree(spark, table, reader_results.sampled(numbers(table)))
+
+
+def test_spark_gives_our_change_rows(spark: Spark, ours: tuple[str, Path], tmp_path: Path) -> None:
+    """Spark's ``table_changes`` over the whole history gives exactly our change rows, with our times. It reads changes
+    in the columns of the head alone: where these changed, each version's are those of a table that ends with it.
+
+    Of rows that an overwrite without a key puts back, Spark tells that they went and came, we that nothing changed.
+    """
+    kind, table = ours
+    there = numbers(table)
+    first = 0 if there[0] == 0 else there[1]
+    if kind in ("columns added", "NOT NULL and CHECK"):
+        for number in range(first, there[-1] + 1):
+            changes_agree(spark, until(table, number, tmp_path / str(number)), number, number)
+    else:
+        changes_agree(spark, table, first, there[-1], net=kind == "no key, duplicates")
+
+
+def test_a_delete_that_only_vectors_tell(spark: Spark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deletes so large that no change rows are written give the same ones to Spark, and the rest reads the same."""
+    for module in ("plan", "write"):
+        monkeypatch.setattr(f"tablever.{module}.MAX_DELETED_CHANGE_ROWS", 1_000)
+    table = tmp_path / "t"
+    tv.create_table(table, pa.table({"id": range(1_500)}), key="id")
+    tv.delete(table, where="id % 10 < 7")
+    tv.delete(table, where="id % 10 = 8")
+    assert len(list((table / "_change_data").glob("*.parquet"))) == 1, "the first delete is told by vectors alone"
+    agree(spark, table)
+    changes_agree(spark, table, 1, 2)
+
+
+def test_versions_by_time(spark: Spark, tmp_path: Path) -> None:
+    """Spark's ``TIMESTAMP AS OF`` gives the version that ours gives, just before, at and after each commit's time."""
+    table = tmp_path / "t"
+    feature_tables.appended(table)
+    versions = tv.list_versions(table)
+    for version in versions[1:]:
+        for moment in (version.timestamp - timedelta(milliseconds=1), version.timestamp):
+            found = spark.rows(f"SELECT * FROM delta.`{table}` TIMESTAMP AS OF '{moment:%Y-%m-%d %H:%M:%S.%f}'")
+            expected = tv.read_version(table, moment)
+            reading.assert_rows(found, columns_of(expected), expected.to_pylist(), f"{moment}")
+
+
+def test_spark_prunes_by_our_statistics(spark: Spark, tmp_path: Path) -> None:
+    """What Spark finds when it skips files by our statistics is what there is."""
+    table = tmp_path / "t"
+    feature_tables.pruned(table)
+    conditions = {
+        "f > 100": [1, 3], "f = 0": [2], "s > 'b'": [1], "s >= ''": [1, 2, 3], "d < 0": [1], "d >= 99.99": [2],
+        "t >= TIMESTAMP '2024-01-01 00:00:00.123456'": [2, 3], "t = TIMESTAMP '2024-01-01 00:00:00.123456'": [2],
+        "t > TIMESTAMP '9999-12-31 23:59:59.999'": [3], "t < TIMESTAMP '0001-01-02 00:00:00'": [1],
+        "day IS NULL": [2], "d IS NOT NULL": [1, 2], "isnan(f)": [1],
+    }  # fmt: skip
+    for condition, expected in conditions.items():
+        found = spark.rows(f"SELECT id FROM delta.`{table}` WHERE {condition}")
+        assert sorted(found["id"].to_pylist()) == expected, condition
+
+
+# Tables that Spark made
+
+
+@dataclass(frozen=True)
+class Made:
+    """Statements that make a table, and the feature that keeps us from writing to it, or from reading it."""
+
+    statements: tuple[str, ...]
+    not_written: str | None = None
+    not_read: str | None = None
+
+
+def made_by_spark() -> dict[str, Made]:
+    """The tables of ``made_by_spark.sql``, by name."""
+    found = {}
+    for part in (Path(__file__).parent / "engines" / "made_by_spark.sql").read_text("utf-8").split("\n\n")[1:]:
+        title, *lines = part.strip().splitlines()
+        name, _, limit = title.removeprefix("-- ").partition(" | ")
+        verb, _, feature = limit.partition(": ")
+        statements = tuple(text.strip() for text in " ".join(lines).split(";") if text.strip())
+        found[name] = Made(statements, **({verb.replace(" ", "_"): feature} if feature else {}))
+    return found
+
+
+MADE = {name: each for name, each in made_by_spark().items() if each.not_read is None}
+UNREADABLE = {name: each for name, each in made_by_spark().items() if each.not_read is not None}
+
+
+def make(spark: Spark, table: Path, kind: Made) -> None:
+    """Carry out the statements that make a table."""
+    for sql in kind.statements:
+        text = sql.replace("{t}_source", f"delta.`{table}_source`").replace("{t}", f"delta.`{table}`")
+        spark.run(text.replace("{path}", str(table)))
+
+
+@pytest.fixture(scope="module", params=MADE)
+def theirs(request: pytest.FixtureRequest, spark: Spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A table of Spark's, of each kind. The tests that use it do not write to it."""
+    table = tmp_path_factory.mktemp("theirs") / "t"
+    make(spark, table, MADE[request.param])
+    return request.param, table
+
+
+def test_every_version_of_a_table_of_spark(spark: Spark, theirs: tuple[str, Path]) -> None:
+    """Every version of a table that Spark made with a feature reads as Spark reads it: columns, types and rows."""
+    _, table = theirs
+    before = reading.contents(table)
+    agree(spark, table)
+    assert not tv.verify(table, level="rows").damaged
+    assert reading.contents(table) == before, "reading wrote something"
+
+
+def test_change_rows_of_a_table_of_spark(spark: Spark, theirs: tuple[str, Path]) -> None:
+    """Where the table has a change feed, Spark's rows of it are ours; everywhere our change rows lead from a version
+    to the next.
+    """
+    _, table = theirs
+    there = numbers(table)
+    log = open_log(table)
+    for before, after in itertools.pairwise(there):
+        old, new = tv.read_version(table, before), tv.read_version(table, after)
+        if types_of(old) != types_of(new):
+            continue
+        if log.snapshot(after).metadata.flag("delta.enableChangeDataFeed"):
+            changes_agree(spark, table, after, after, times=False)
+        changes = tv.query(f"SELECT * FROM table_changes('t', {after}, {after})", tables={"t": table}).to_pylist()
+        columns = columns_of(new)
+        came = multiset([r for r in changes if r["_change_type"] in ("insert", "update_postimage")], columns)
+        went = multiset([r for r in changes if r["_change_type"] in ("delete", "update_preimage")], columns)
+        assert multiset(new.to_pylist(), columns) + went == multiset(old.to_pylist(), columns) + came, after
