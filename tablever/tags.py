@@ -97,6 +97,7 @@ def _check_free(log: Log, name: str, path: str) -> None:
         number = witness_files.read_tag(log.storage, path).version
     except FileNotFoundError:
         if deletion is None:
+            witness_files.read_deletion(log.storage, path)  # one that is damaged leaves open whether the name is free
             return
     raise AlreadyExistsError(
         f"tag '{name}' of '{log.name}' {deletion.words if deletion else f'is version {number} already'}",

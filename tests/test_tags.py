@@ -170,7 +170,7 @@ def test_a_version_whose_files_another_tool_took_is_not_named(tmp_path: Path) ->
         with pytest.raises(errors.VersionVacuumedError, match="is gone"):
             name()
     assert [each.name for each in table.tags()] == ["early"]
-    with pytest.raises(errors.VersionVacuumedError):
+    with pytest.raises(errors.CorruptionError, match="tag 'early' keeps it"):
         table.verify("early")
     assert table.tag("late", 1).version == 1
     assert table.runs() == table.pins() == []
@@ -287,3 +287,14 @@ def test_a_tag_that_cannot_be_entered_into_the_journal(table: tv.Table, monkeypa
     monkeypatch.undo()
     assert [(each.name, each.version) for each in tv.list_tags(table)] == [("v1.0", 1)]
     assert tv.resolve_version(table, "v1.0").number == 1
+
+
+def test_whether_a_name_is_free_is_not_guessed(table: tv.Table) -> None:
+    """A tag of which nothing is left but a damaged deletion is neither made again nor said to be free."""
+    tv.tag(table, "v1.0", 1)
+    gone = tv.delete_tag(table, "v1.0")
+    folder = Path(table.uri)
+    (folder / gone.object).unlink()
+    (folder / witness_files.deleted_path(gone.object)).write_bytes(b"{}")
+    with pytest.raises(errors.CorruptionError, match="deleted/"):
+        tv.tag(table, "v1.0", 2)

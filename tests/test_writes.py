@@ -16,6 +16,7 @@ import tablever as tv
 from tablever import errors
 from tablever.datafiles import Staging, write_rows
 from tablever.storage import LocalStorage
+from tests.sealing import rewrite
 
 
 def entries(table: Path, version: int) -> list[dict[str, Any]]:
@@ -66,7 +67,7 @@ def test_bounds_stay_exact_when_rows_are_deleted(tmp_path: Path) -> None:
     tv.create_table(tmp_path / "t", pa.table({"k": [1, 2]}))
     log = tmp_path / "t" / "_delta_log" / f"{0:020}.json"
     exact = "12345678901234568.89"
-    log.write_text(log.read_text().replace('\\"maxValues\\":{\\"k\\":2}', f'\\"maxValues\\":{{\\"k\\":{exact}}}'))
+    rewrite(log, log.read_text().replace('\\"maxValues\\":{\\"k\\":2}', f'\\"maxValues\\":{{\\"k\\":{exact}}}'))
     tv.delete(tmp_path / "t", where="k + 0 = 1")
     (stats,) = [action["add"]["stats"] for action in entries(tmp_path / "t", 1) if "add" in action]
     assert f'"k":{exact}' in stats

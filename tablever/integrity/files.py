@@ -166,18 +166,20 @@ def _missing(path: str, needed: Needed, history: History, notes: Notes) -> None:
     kept = _kept(needed.kind, needed.spans, history)
     notes.removed(path, needed.kind, "removed by a vacuum", set(_numbers(needed.spans)).difference(kept))
     named = [number for number in kept if number in history.named and needed.kind != CHANGE_FILE]
-    for number in named:
-        notes.damage(path, needed.kind, "missing", f"it is gone, and {history.named[number]} keeps it", [number])
     others = [number for number in kept if number not in named]
     by = next((vacuum for vacuum in history.vacuums if vacuum.number > needed.last), None)
     silent = next((number for number in history.silent if number > needed.last), None)
+    if by is None and silent is None:
+        why = f", and {history.named[named[0]]} keeps it" if named else ""
+        notes.damage(path, needed.kind, "missing", f"it is gone{why}", kept)
+        return
+    for number in named:
+        notes.damage(path, needed.kind, "missing", f"it is gone, and {history.named[number]} keeps it", [number])
     if by is not None:
         notes.removed(path, needed.kind, f"removed by {by.tool}, version {by.number}", others)
-    elif silent is not None:
+    else:
         detail = f"it is gone; log entry {silent}, which is damaged, may have recorded that a vacuum took it"
         notes.unknown(path, needed.kind, detail, others)
-    else:
-        notes.damage(path, needed.kind, "missing", "it is gone", others)
 
 
 def vector_name(storage: Storage, path: str, vector: DeletionVector) -> str:

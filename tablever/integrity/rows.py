@@ -28,7 +28,7 @@ from tablever.layout import fingerprint, mapping_mode, table_schema
 from tablever.log import Log
 from tablever.model import DataFile, DeletionVector, Digest, Metadata
 from tablever.scan import SCHEMA_TAG, Positions, change_scan, deleted_positions, open_scan, read_footer
-from tablever.storage import Storage
+from tablever.storage import Storage, storage_errors
 
 VERSION = "version"
 _NEEDED = frozenset([ENTRY, CHECKPOINT, DATA_FILE, VECTOR, VERSION])  # to say what the rows of a version are
@@ -154,7 +154,9 @@ def _eras(history: History, wanted: frozenset[int]) -> list[tuple[Metadata, list
 def _shape(log: Log, file: DataFile, metadata: Metadata) -> Shape:
     if mapping_mode(metadata) != "none":
         return (("mapped", metadata.schema_string),)
-    there = _stored(log.storage, decode_path(file.path, root=log.storage.uri, allowed=log.storage.allowed), file.size)
+    path = decode_path(file.path, root=log.storage.uri, allowed=log.storage.allowed)
+    with storage_errors(f"read '{log.storage.location(path)[:200]}'"):
+        there = _stored(log.storage, path, file.size)
     return _shape_of(metadata.schema_string, there.union(metadata.partition_columns))
 
 

@@ -51,7 +51,7 @@ FUNCTIONS = {
     "protect": "protect",
 }
 OTHERWISE = {"uri": "table", "rows_or_schema": "file_names", "rows": "file_names", "keys": "file_names", "sql": "query"}
-NOT_IN_THE_SHELL = {"storage_options"}
+NOT_IN_THE_SHELL = {"storage_options", "allow_folders"}  # the environment; an option of tablever itself
 # there is no version yet; what commits no rows is no load; the shell asks first
 MEANINGLESS = {("create", "if_version"), ("compact", "batch_id"), ("vacuum", "batch_id"), ("vacuum", "dry_run")}
 IN_THE_TARGET = {("show", "ref"), ("read", "ref"), ("hash", "ref")}  # data/reviews@3
