@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, ClassVar, Self, cast
 from tablever.delta.listing import LOG_FOLDER
 from tablever.errors import StorageError
 from tablever.fences import check_readable, check_regular, check_writable, open_regular
+from tablever.storage.counted import CountedWriter
 from tablever.storage.protocol import Stored
 
 BUFFER_BYTES = 256 * 1024
@@ -388,17 +389,15 @@ class LocalPlace:
         return LocalStorage(self.path)
 
 
-class DurableFile:
+class DurableFile(CountedWriter):
     """A file being written: counts and hashes its bytes, syncs file and folder at the end.
 
     After the ``with`` block: ``size`` in bytes and ``sha256`` in hex.
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
-        self.size = 0
-        self.closed = False
-        self._hash = hashlib.sha256()
 
     def __enter__(self) -> Self:
         with storage_errors(f"write '{self.path}'"):
@@ -407,32 +406,9 @@ class DurableFile:
             self._file = io.BufferedWriter(self._raw, BUFFER_BYTES)
         return self
 
-    def write(self, data: bytes) -> int:
-        """Write all of some bytes; their number."""
+    def _send(self, data: bytes) -> None:
         with storage_errors(f"write '{self.path}'"):
             self._file.write(data)
-        self._hash.update(data)
-        self.size += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        """Bytes written so far."""
-        return self.size
-
-    def flush(self) -> None:
-        """Nothing to do: the end of the ``with`` block hands over what is buffered, and syncs."""
-
-    def close(self) -> None:
-        """Nothing to do either."""
-
-    def writable(self) -> bool:
-        """True: what pyarrow asks of a file."""
-        return True
-
-    @property
-    def sha256(self) -> str:
-        """Of the bytes written so far, in hex."""
-        return self._hash.hexdigest()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

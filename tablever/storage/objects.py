@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, TypeVar, cast
 from tablever.delta.listing import LOG_FOLDER
 from tablever.errors import StorageError, UnsupportedFeatureError
 from tablever.storage.bucket import RETRIES, Bucket, retries
+from tablever.storage.counted import CountedWriter
 from tablever.storage.protocol import Stored
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ class ObjectStorage:
     @property
     def uri(self) -> str:
         """``s3://bucket/prefix``."""
-        return f"{self.bucket.uri}/{self.prefix}".rstrip("/")
+        return self.place.uri
 
     @property
     def name(self) -> str:
         """The last part of the prefix."""
-        return self.prefix.rpartition("/")[2] or self.bucket.name
+        return self.place.name
 
     @property
     def place(self) -> ObjectPlace:
@@ -500,18 +501,16 @@ class ObjectReader(io.RawIOBase):
         return len(data)
 
 
-class Upload:
+class Upload(CountedWriter):
     """An object being put: counts and hashes its bytes, sends them in parts where they are many.
 
     After the ``with`` block: ``size`` in bytes and ``sha256`` in hex. A block that fails leaves nothing.
     """
 
     def __init__(self, storage: ObjectStorage, path: str) -> None:
+        super().__init__()
         self.path = path
-        self.size = 0
-        self.closed = False
         self._storage = storage
-        self._hash = hashlib.sha256()
 
     def __enter__(self) -> Self:
         import obstore
@@ -521,32 +520,9 @@ class Upload:
         self._file = obstore.open_writer(bucket.client, self._storage.key(self.path), buffer_size=PIECE_BYTES)
         return self
 
-    def write(self, data: bytes) -> int:
-        """Write all of some bytes; their number."""
+    def _send(self, data: bytes) -> None:
         with self._storage.bucket.errors(self._doing):
             self._file.write(data)
-        self._hash.update(data)
-        self.size += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        """Bytes written so far."""
-        return self.size
-
-    def flush(self) -> None:
-        """Nothing to do: the end of the ``with`` block sends what is left."""
-
-    def close(self) -> None:
-        """Nothing to do either."""
-
-    def writable(self) -> bool:
-        """True: what pyarrow asks of a file."""
-        return True
-
-    @property
-    def sha256(self) -> str:
-        """Of the bytes written so far, in hex."""
-        return self._hash.hexdigest()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
