@@ -28,7 +28,7 @@ Delta tables that other projects keep to test readers with, and what tablever ma
 - **expected**: versions whose rows the suite publishes, and that give those rows, through each of `read_version`,
   `scan_version`, `iter_batches` and SQL;
 - **others**: versions whose rows it does not publish; they read alike in those four ways, and the tests compare them
-  with deltalake and Spark;
+  with deltalake;
 - **gone**: versions in the log that name files which the suite does not have: refused with `VersionVacuumedError`;
 - **changes**: change rows that the suite publishes, and that `table_changes` gives;
 - **refused**: the table is malformed or asks for what tablever does not have; the error says in what words.
