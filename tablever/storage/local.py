@@ -210,14 +210,16 @@ class LocalStorage:
         return None if found is None else found[:2]
 
     def open(self, relative: str) -> BinaryIO:
-        """A file for random reading."""
-        path = self.path(relative)
-        with storage_errors(f"read '{path}'"):
-            return path.open("rb")
+        """A file for random reading. Raises FileNotFoundError, StorageError, UnsupportedFeatureError (a link out)."""
+        with storage_errors(f"read '{self.location(relative)}'"):
+            return io.BufferedReader(self._opened(relative))
 
     def arrow_source(self, relative: str, size: int | None = None) -> str:  # noqa: ARG002
-        """The absolute path: Arrow reads disks faster by itself."""
-        return self.location(relative)
+        """The absolute path: Arrow reads disks faster by itself. Raises FileNotFoundError, StorageError (a pipe)."""
+        path = self.location(relative)
+        with storage_errors(f"read '{path}'"):
+            check_regular(os.stat(path), path)  # noqa: PTH116 - Arrow would wait for a pipe's other end
+        return path
 
     def polars_options(self) -> dict[str, Any]:
         """None."""

@@ -92,8 +92,11 @@ def seaweedfs(folder: Path) -> Iterator[Server]:
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     (folder / "data").mkdir()
+    parts, sockets = ("s3", "master", "volume", "filer"), list[Path]()
 
     def command(ports: list[int]) -> list[str]:
+        # it makes these at places of its own choice, and leaves them when it is killed
+        sockets.extend(Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock") for part in parts for port in ports)
         options: dict[str, object] = {
             "dir": folder / "data",
             "ip": "127.0.0.1",
@@ -110,14 +113,18 @@ def seaweedfs(folder: Path) -> Iterator[Server]:
             "s3.port.lance": 0,
             "s3.autoCreateBucket": "false",
         }
-        for n, part in enumerate(("s3", "master", "volume", "filer")):
+        for n, part in enumerate(parts):
             options |= {f"{part}.port": ports[2 * n], f"{part}.port.grpc": ports[2 * n + 1]}
         return [str(weed), "-logtostderr", "server", *(f"-{name}={value}" for name, value in options.items())]
 
-    with started("seaweedfs", folder, command, 8) as (process, address):
-        server = Server("seaweedfs", "s3", address, keys)
-        ready(process, lambda: make_bucket(server))
-        yield server
+    try:
+        with started("seaweedfs", folder, command, 8) as (process, address):
+            server = Server("seaweedfs", "s3", address, keys)
+            ready(process, lambda: make_bucket(server))
+            yield server
+    finally:
+        for path in sockets:
+            path.unlink(missing_ok=True)
 
 
 def seaweedfs_program() -> Path:
