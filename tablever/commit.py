@@ -14,8 +14,8 @@ import subprocess
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -126,6 +126,7 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
                     return None
                 _check_append_only(log, head, proposal)
                 entry, moment = _entry(log, head, proposal, record)
+                staging.settle()
                 _check_staged(log, head, staging, proposal)
                 landed = log.storage.put_if_absent(entry_path(number), entry)
         except BaseException as error:
@@ -137,9 +138,7 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
             raise _unsure(log, number, error) from error
         # A retransmitted link may say that the name exists, though it was this very call that made it.
         if proposal is not None and (landed or (entry and _is_ours(log, number, entry))):
-            version = log.committed(number, entry)
-            _after(log, staging, proposal, number, moment)
-            return version
+            return _committed(log, staging, proposal, number, entry, moment)
         staging.discard_but_reusable()
         attempt += 1
         time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.002 * 2 ** min(attempt, 10))))
@@ -150,6 +149,7 @@ def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Ve
     _check_metadata(record)
     entry, moment = _entry(log, None, proposal, record)
     try:
+        staging.settle()
         landed = log.storage.put_if_absent(entry_path(0), entry)
     except BaseException as error:
         if getattr(error, "unsure", False):
@@ -161,9 +161,7 @@ def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Ve
     if not landed and not _is_ours(log, 0, entry):
         staging.discard()
         return None
-    version = log.committed(0, entry)
-    _after(log, staging, proposal, 0, moment)
-    return version
+    return _committed(log, staging, proposal, 0, entry, moment)
 
 
 class _OvertakenError(Exception):
@@ -402,13 +400,22 @@ def default_author() -> str:
         return "unknown"
 
 
-def _after(log: Log, staging: Staging, proposal: Proposal, number: int, moment: int) -> None:
+def _committed(log: Log, staging: Staging, proposal: Proposal, number: int, entry: bytes, moment: int) -> Version:
     """What is left to do once a version is in the log; none of it can undo the commit, so none of it may fail it."""
-    try:
+    with _in_the_log(log, number):  # first: its entry is not touched any more once the log has seen it
         log.storage.set_modified(entry_path(number), moment / 1000)
+    version = log.committed(number, entry)
+    with _in_the_log(log, number):
         staging.discard(proposal.named(log.storage))
         if number and number % CHECKPOINT_INTERVAL == 0:
             _checkpoint(log, number)
+    return version
+
+
+@contextmanager
+def _in_the_log(log: Log, number: int) -> Iterator[None]:
+    try:
+        yield
     except Exception:
         logger.warning("version %d of '%s' is committed; work after it failed", number, log.name, exc_info=True)
 

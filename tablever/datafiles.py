@@ -7,11 +7,15 @@ with time, so that within one commit the order of paths is the order in which ro
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 import uuid
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from urllib.parse import quote
 
 import polars as pl
@@ -34,6 +38,7 @@ FILE_BYTES = 256 * 1024 * 1024
 ROW_GROUP_ROWS = 131_072
 PAGE_BYTES = 32 * 1024  # scattered rows are fetched page by page: at 1 MB, 1,000 of 5 million cost half as much again
 DICTIONARY_SAMPLE = 10_000
+MOST_SYNCS = 16  # at once in a process, of all its commits
 # What may stand in the path of a relative URI; a colon may not, in its first part.
 URI_CHARACTERS = frozenset("/=-._~!$&'()+,;@")
 UNCOMMITTED = -1
@@ -42,20 +47,37 @@ _ROW = "__tv_index"
 
 @dataclass
 class Staging:
-    """Objects written for a commit that has not happened yet; what no log entry names in the end is removed."""
+    """Objects written for a commit that has not happened yet; what no log entry names in the end is removed.
+
+    One object at a time is synced beside what is done next, which mostly is to hash its rows.
+    """
 
     storage: Storage
     paths: list[str] = field(default_factory=list)
     written: dict[Hashable, tuple[DataFile, ...]] = field(default_factory=dict)
     reusable: set[str] = field(default_factory=set)
+    _closing: Future[None] | None = None
 
-    def create(self, path: str) -> NewObject:
-        """Open a new object of this commit."""
+    @contextmanager
+    def create(self, path: str) -> Iterator[NewObject]:
+        """Open a new object of this commit; it is whole and durable once ``settle`` has returned after the block."""
+        self.settle()
         self.paths.append(path)
-        return self.storage.create(path)
+        with ExitStack() as stack:
+            file = stack.enter_context(self.storage.create(path))
+            yield file
+            self._closing = _aside(stack.pop_all().close)
+
+    def settle(self) -> None:
+        """Wait for the object that is being closed. Raises StorageError where that failed: then it is not there."""
+        if self._closing is not None:
+            closing, _ = self._closing, wait([self._closing])  # who is interrupted here waits again when cleaning up
+            self._closing = None
+            closing.result()
 
     def gone(self, names: Iterable[str]) -> str | None:
         """The first of the objects of these names that was written, and is there no more; None where all are."""
+        self.settle()
         written = set(self.paths)
         return next((name for name in sorted(names) if name in written and not self.storage.exists(name)), None)
 
@@ -73,14 +95,35 @@ class Staging:
 
     def discard(self, keep: frozenset[str] = frozenset()) -> None:
         """Remove every object but those named."""
-        for path in self.paths:
-            if path not in keep:
-                self.storage.remove(path)
-        self.paths = [path for path in self.paths if path in keep]
+        try:
+            self.settle()
+        finally:
+            for path in self.paths:
+                if path not in keep:
+                    self.storage.remove(path)
+            self.paths = [path for path in self.paths if path in keep]
 
     def holds(self, names: Iterable[str]) -> bool:
         """Whether all of these are objects of this commit, and were not discarded."""
         return set(names) <= set(self.paths)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MOST_SYNCS, "tablever-sync")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # threads stay with the parent
+
+
+def _aside(work: Callable[[], None]) -> Future[None] | None:
+    """Do something in another thread; here and now, with None, where the interpreter ends and starts no more."""
+    try:
+        return _threads().submit(work)
+    except RuntimeError:
+        work()
+        return None
 
 
 _stamps = itertools.count()
@@ -262,4 +305,4 @@ def _repetitive(rows: pa.Table) -> list[str]:
     """The text columns worth a dictionary: those that repeat themselves."""
     sample = rows.slice(0, DICTIONARY_SAMPLE)
     text = [f.name for f in rows.schema if pa.types.is_string(f.type) or pa.types.is_binary(f.type)]
-    return [name for name in text if 10 * pl.Series(sample.column(name)).n_unique() <= sample.num_rows]
+    return [name for name in text if 10 * pc.count_distinct(sample.column(name), "all").as_py() <= sample.num_rows]

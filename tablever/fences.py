@@ -94,10 +94,10 @@ def open_regular(path: str, root: str, allowed: Sequence[str] = ()) -> io.FileIO
     """
     descriptor = os.open(path, _FLAGS)
     try:
-        kind = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(kind):
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        check_regular(os.fstat(descriptor), path)
+        check_regular(found, path)
         _check(_opened_path(descriptor, path), path, root, allowed)
         return io.FileIO(descriptor, "r")
     except BaseException:

@@ -109,6 +109,7 @@ class Log:
         self._times: dict[int, _Time] = {}
         self._versions: dict[int, Version] = {}
         self._history = _History()
+        self._digest: tuple[int, Digest | None] | None = None
 
     def __repr__(self) -> str:
         return f"Log({self.uri!r})"
@@ -212,9 +213,17 @@ class Log:
             yield self._versions[number]
 
     def committed(self, number: int, data: bytes) -> Version:
-        """What ``version`` says of an entry that was put just now, from its bytes."""
+        """What ``version`` says of an entry that was put just now, from its bytes; nobody need read it again."""
         self._files.keep(number, data)
-        self._versions[number] = self._describe_entry(number, data)
+        values = self._files.decode(number, data)
+        info = commits.find_info(values)
+        self._files.note_time(number, info)
+        self._digest = number, _recorded_digest(commits.own_record(info) or {})
+        head = self._head
+        if head is not None and head.snapshot.version == number - 1 and self._files.is_newest(number, data):
+            state = replay.apply(head.state, self._files.actions(number, values))
+            self._head = self._snapshots[number] = self._built(number, state)
+        self._versions[number] = self._describe_values(number, data, values)
         return self._versions[number]
 
     def signature(self, number: int) -> Signature:
@@ -329,11 +338,11 @@ class Log:
 
         Raises CorruptionError.
         """
-        record = self.record(number)
-        rows, digits = record.get("rows"), record.get("digest")
-        if not isinstance(rows, int) or not isinstance(digits, str) or not seals.is_whole(self._files.entry(number)):
-            return None
-        return Digest.from_hex(rows, digits)
+        newest = self._digest
+        if newest is not None and newest[0] == number:
+            return newest[1]
+        found = _recorded_digest(self.record(number))
+        return found if found is not None and seals.is_whole(self._files.entry(number)) else None
 
     def resolve(self, ref: Ref) -> int:
         """The number of the version that a ref names, whether or not that version can still be read.
@@ -460,7 +469,10 @@ class Log:
         head = self._head
         if head is not None:
             known[head.snapshot.version] = head.state
-        state = self._files.state(number, known)
+        return self._built(number, self._files.state(number, known))
+
+    def _built(self, number: int, state: replay.State) -> _Built:
+        head = self._head
         time = commits.to_datetime(self._time(number).milliseconds)
         snapshot = replay.to_snapshot(state, number=number, timestamp=time, table=self.name)
         features.check_readable(snapshot.protocol, snapshot.metadata)
@@ -502,8 +514,11 @@ class Log:
         return self._describe_entry(number, data)
 
     def _describe_entry(self, number: int, data: bytes) -> Version:
+        return self._describe_values(number, data, self._files.decode(number, data))
+
+    def _describe_values(self, number: int, data: bytes, values: list[dict[str, Any]]) -> Version:
         before = 0 if number == 0 else None
-        version, _ = self._parse(number, data, before, lambda file: self._rows(number - 1, file))
+        version, _ = self._parse(number, data, values, before, lambda file: self._rows(number - 1, file))
         if version.rows is not None:
             return version
         try:
@@ -520,13 +535,12 @@ class Log:
     def _extend(self, history: _History, number: int, data: bytes) -> None:
         before = 0 if number == 0 else history.rows
         rows_of: commits.RowsOf = lambda file: history.files.get(replay.identity(file))  # noqa: E731
-        history.note(*self._parse(number, data, before, rows_of))
+        history.note(*self._parse(number, data, self._files.decode(number, data), before, rows_of))
 
     def _parse(
-        self, number: int, data: bytes, before: int | None, rows_of: commits.RowsOf
+        self, number: int, data: bytes, values: list[dict[str, Any]], before: int | None, rows_of: commits.RowsOf
     ) -> tuple[Version, list[Action]]:
         """An entry's Version, and its actions where those had to be looked at: not for our own entries."""
-        values = self._files.decode(number, data)
         info = commits.find_info(values)
         record = commits.own_record(info)
         actions = [] if record is not None else self._files.actions(number, values)
@@ -568,6 +582,11 @@ class Log:
             oldest=oldest,
             newest=newest,
         )
+
+
+def _recorded_digest(record: Mapping[str, Any]) -> Digest | None:
+    rows, digits = record.get("rows"), record.get("digest")
+    return Digest.from_hex(rows, digits) if isinstance(rows, int) and isinstance(digits, str) else None
 
 
 def _tells(record: Vacuumed, number: int) -> bool:

@@ -184,6 +184,13 @@ class LogFiles:
             self.keep(number, data)
         return values
 
+    def is_newest(self, number: int, data: bytes) -> bool:
+        """Whether an entry that was put just now, of these bytes, is the head; False where a look is a request."""
+        if self.storage.look_seconds or self.head_number() != number:
+            return False
+        self._digest = number, hashlib.sha256(data).digest()
+        return True
+
     def keep(self, number: int, data: bytes) -> None:
         """Have the newest entry at hand where another look is a request; whether it is still there, the head tells."""
         if self.storage.look_seconds:

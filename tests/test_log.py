@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tablever as tv
 from tablever.delta.actions import decode_percent
 from tablever.errors import (
     CorruptionError,
@@ -146,6 +147,40 @@ def test_the_head_costs_two_looks_and_no_reading(table: Table, monkeypatch: pyte
         monkeypatch.setattr(LocalStorage, name, lambda *_: pytest.fail("read"))
     assert log.head() is head
     assert len(looks) == 2
+
+
+def test_what_a_writer_knows_of_its_commits_is_what_the_log_says(tmp_path: Path) -> None:
+    """A handle that committed holds the same head, words and digest as one that reads the log anew."""
+    writer = tv.create_table(tmp_path / "t", [{"id": 1, "label": "a"}, {"id": 2, "label": None}], key="id")
+    steps: list[Callable[[], object]] = [
+        lambda: tv.append(writer, [{"id": 3, "label": "c"}]),
+        lambda: tv.upsert(writer, [{"id": 1, "label": "b"}, {"id": 4, "label": "d"}]),
+        lambda: tv.delete(writer, where="id = 2"),
+        lambda: tv.append(writer, [{"id": 5, "label": "e", "more": 1.5}], evolve=True),
+        lambda: tv.append(str(tmp_path / "t"), [{"id": 6, "label": "f", "more": None}]),
+        lambda: tv.update(writer, {"label": "'z'"}, where="id = 3"),
+        lambda: tv.compact(writer, min_files=1),
+        lambda: tv.restore(writer, 2),
+        lambda: tv.overwrite(writer, [{"id": 9}], replace_schema=True),
+    ]
+    for step in steps:
+        step()
+        kept, fresh = writer.log, open_log(tmp_path / "t")
+        number = fresh.head_number()
+        assert kept.head() == fresh.head()
+        assert kept.version(number) == fresh.version(number)
+        assert kept.digest(number) == fresh.digest(number)
+
+
+def test_a_writer_reads_none_of_its_own_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An append after an append of the same handle opens no log entry: what it put, it knows."""
+    writer = tv.create_table(tmp_path / "t", [{"id": 1}], key="id")
+    tv.append(writer, [{"id": 2}])
+    for name in ("get", "get_range"):
+        monkeypatch.setattr(LocalStorage, name, lambda *_: pytest.fail("read"))
+    version = tv.append(writer, [{"id": 3}])
+    assert version is not None
+    assert version.rows == 3
 
 
 @pytest.mark.parametrize("versions", [1, 2, 3, 4])
