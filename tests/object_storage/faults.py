@@ -114,6 +114,15 @@ class Exchange:
         return Request(method, path, bool(condition))
 
 
+@dataclass(frozen=True)
+class Passed:
+    """A request that reached the store, with the bytes that it carried there and those that came back, heads aside."""
+
+    request: Request
+    sent: int
+    received: int
+
+
 class FaultyNetwork:
     """The proxy. ``address`` stands for the store's while its ``with`` block runs."""
 
@@ -127,6 +136,7 @@ class FaultyNetwork:
         self._decide: Callable[[Request], Fault | None] = lambda _: None
         self._late: set[asyncio.Task[None]] = set()
         self.requests: list[Request] = []
+        self.passed: list[Passed] = []
         self.injected: Counter[tuple[Kind, str]] = Counter()
 
     # What a test says
@@ -157,6 +167,14 @@ class FaultyNetwork:
         yield found
         with self._lock:
             found.update(map(str, self.requests[start:]))
+
+    @contextmanager
+    def measured(self) -> Iterator[list[Passed]]:
+        """What passed in the ``with`` block."""
+        start = len(self.passed)
+        found: list[Passed] = []
+        yield found
+        found.extend(self.passed[start:])
 
     # Its life
 
@@ -257,6 +275,7 @@ class FaultyNetwork:
             answer = await read_message(reader, bodyless=asks.first[0] == "HEAD")
             if answer is None:
                 raise ConnectionResetError("the store closed the connection")
+            self.passed.append(Passed(asks.request(), len(asks.body), len(answer.body)))
             return answer
         finally:
             writer.close()
