@@ -67,7 +67,6 @@ def _target(table: str, refs: Sequence[str], other: str | None) -> Target:
 
 @click.command(
     cls=common.RefCommand,
-    short_help="Show what changed between two versions.",
     epilog=example(
         "tablever diff data/reviews 3 5",
         "tablever diff data/reviews v1.0 --html changes.html --by source",
@@ -199,7 +198,6 @@ def _print(found: Diff, form: Form, output: Output) -> None:
 
 @click.command(
     cls=common.RefCommand,
-    short_help="Show one version and what it changed.",
     epilog=example("tablever show data/reviews@latest~1", "tablever show data/reviews 3 --stat", note=TARGET_HELP),
 )
 @click.argument("table", metavar="TABLE[@REF]")
@@ -289,7 +287,6 @@ def _changes_of(table: str, version: Version, form: Form | None) -> Iterator[Lin
 
 
 @click.command(
-    short_help="Apply changes that diff --patch wrote.",
     epilog=example(
         "tablever diff data/reviews v1.0 v1.1 --patch fixes.parquet",
         'tablever apply copy/reviews fixes.parquet -m "the fixes of v1.1"',

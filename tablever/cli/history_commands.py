@@ -26,7 +26,6 @@ _STYLES = {"insert": "green", "update": "yellow", "delete": "red"}
 
 
 @click.command(
-    short_help="Show a row's life.",
     epilog=example("tablever history data/reviews id=7", "tablever history data/sales shop=12 day=2026-11-01 --json"),
 )
 @common.table_argument
@@ -89,7 +88,6 @@ def _lines(events: Iterable[RowEvent], key: Sequence[str], columns: int | None) 
 
 @click.command(
     "runs-that-saw",
-    short_help="List the runs that used a version with a row in it.",
     epilog=example("tablever runs-that-saw data/reviews id=7"),
 )
 @common.table_argument
@@ -102,7 +100,6 @@ def runs_that_saw(table: str, key: tuple[str, ...], json_output: bool) -> None:
 
 
 @click.command(
-    short_help="Show which version last wrote each row.",
     epilog=example(
         "tablever blame data/reviews id=7 id=8 --cells",
         "tablever blame data/reviews@v2.0 -o blame.csv",

@@ -11,22 +11,13 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import TextIO, cast
 
 import click
 
 import tablever as tv
 from tablever import errors
-from tablever.cli import (
-    diff_commands,
-    history_commands,
-    read_commands,
-    repair_command,
-    space_commands,
-    verify_command,
-    witness_commands,
-    write_commands,
-)
+from tablever.cli.commands import Commands, LazyGroup
 from tablever.cli.common import InterruptedWriteError, example, was_interrupted
 from tablever.cli.hints import in_shell
 from tablever.cli.output import print_error, print_failure, print_failure_json
@@ -57,15 +48,7 @@ Start here:
 """
 
 
-class InOrder(click.Group):
-    """A group whose help lists the commands in the order of a table's life."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the signature is click's
-        """The names, as they were added."""
-        return list(self.commands)
-
-
-@click.group(cls=InOrder, context_settings=CONTEXT, epilog=END)
+@click.group(cls=LazyGroup, commands=cast(dict[str, click.Command], Commands()), context_settings=CONTEXT, epilog=END)
 @click.version_option(tv.__version__, message="tablever %(version)s")
 @click.option(
     "--allow-folder",
@@ -87,58 +70,13 @@ def cli(context: click.Context, allow_folders: tuple[str, ...]) -> None:
         context.with_resource(allowing(allow_folders))
 
 
-@click.command(short_help="See it at work on real data.", epilog=example("tablever demo"))
+@click.command(epilog=example("tablever demo"))
 @click.argument("folder", default="tablever-demo/airports")
 def demo(folder: str) -> None:
     """See it at work: eight releases of a list of the world's airports, committed to FOLDER one by one."""
     from tablever.demo.tour import run
 
     run(folder, run_command)
-
-
-for command in (
-    demo,
-    write_commands.create,
-    write_commands.append,
-    write_commands.upsert,
-    write_commands.update,
-    write_commands.delete,
-    write_commands.overwrite,
-    write_commands.restore,
-    write_commands.revert,
-    diff_commands.apply,
-    write_commands.set_key,
-    write_commands.set_not_null,
-    write_commands.add_constraint,
-    read_commands.log,
-    diff_commands.show,
-    diff_commands.diff,
-    history_commands.history,
-    history_commands.blame,
-    read_commands.schema,
-    read_commands.hash_,
-    read_commands.read,
-    read_commands.sql,
-    witness_commands.tag,
-    witness_commands.tags,
-    witness_commands.delete_tag,
-    witness_commands.link_run,
-    witness_commands.unlink_run,
-    witness_commands.runs,
-    witness_commands.versions_of,
-    history_commands.runs_that_saw,
-    witness_commands.pin,
-    witness_commands.unpin,
-    witness_commands.pins,
-    verify_command.verify,
-    repair_command.repair,
-    space_commands.du,
-    space_commands.compact,
-    space_commands.set_retention,
-    space_commands.vacuum,
-    space_commands.protect,
-):
-    cli.add_command(command)
 
 
 def run_command(arguments: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ class Limit(click.ParamType[int]):
         return int(value)
 
 
-@click.command(short_help="Show the versions.", epilog=example("tablever log data/reviews --limit 10"))
+@click.command(epilog=example("tablever log data/reviews --limit 10"))
 @common.table_argument
 @click.option("--limit", type=click.IntRange(min=0), help="Show only the newest so many.")
 @common.as_json
@@ -123,7 +123,6 @@ def _log_row(version: Version) -> list[str]:
 
 @click.command(
     "hash",
-    short_help="Show what a version is called by its content.",
     epilog=example("tablever hash data/reviews", note=TARGET_HELP),
 )
 @click.argument("table", metavar="TABLE[@REF]")
@@ -143,9 +142,7 @@ def hash_(table: str, json_output: bool) -> None:
     click.echo(found)
 
 
-@click.command(
-    short_help="Show columns, key and constraints.", epilog=example("tablever schema data/reviews", note=TARGET_HELP)
-)
+@click.command(epilog=example("tablever schema data/reviews", note=TARGET_HELP))
 @click.argument("table", metavar="TABLE[@REF]")
 @common.as_json
 def schema(table: str, json_output: bool) -> None:
@@ -197,7 +194,6 @@ def output_options(command: Any) -> Any:
 
 
 @click.command(
-    short_help="Read the rows of a version.",
     epilog=example(
         "tablever read data/reviews@v2.0 --where \"label = 'neg'\"",
         "tablever read data/reviews@-2 -o before.parquet",
@@ -261,7 +257,6 @@ def print_rows(
 
 
 @click.command(
-    short_help="Ask in SQL, of any version.",
     epilog=example(
         'tablever sql "SELECT label, count(*) FROM reviews GROUP BY label" --root data',
         "tablever sql --root data < report.sql",

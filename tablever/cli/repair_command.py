@@ -22,7 +22,6 @@ LISTED = 5  # of the files that a lost version named, on the screen
 
 
 @click.command(
-    short_help="Go on after a power cut tore the log.",
     epilog=example(
         "tablever repair data/reviews --dry-run",
         "tablever repair data/reviews --give-up _tablever/tags/v1%2E0.json --reason 'no copy is left'",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 yes = click.option("--yes", is_flag=True, help="Do not ask. Needed where no terminal is.")
 
 
-@click.command(short_help="Show what versions and files take.", epilog=example("tablever du data/reviews"))
+@click.command(epilog=example("tablever du data/reviews"))
 @common.table_argument
 @click.option("--files", is_flag=True, help="Show the files too, and which versions need them.")
 @common.as_json
@@ -87,7 +87,7 @@ def _usage_json(usage: Usage) -> dict[str, Any]:
     }
 
 
-@click.command(short_help="Merge small files.", epilog=example('tablever compact data/reviews --target "256 MB"'))
+@click.command(epilog=example('tablever compact data/reviews --target "256 MB"'))
 @common.table_argument
 @click.option("--target", default="256 MB", show_default=True, help="The size of a file; under half of it is small.")
 @click.option("--min-files", type=int, default=2, show_default=True, help="How many small neighbours are needed.")
@@ -112,7 +112,6 @@ def compact(table: str, target: str, min_files: int, deleted: float, cluster: bo
 
 @click.command(
     "set-retention",
-    short_help="Choose what a vacuum keeps.",
     epilog=example("tablever set-retention data/reviews 'pinned, 90 days'"),
 )
 @common.table_argument
@@ -127,10 +126,7 @@ def set_retention(table: str, policy: str, **options: Any) -> None:
     run_write(table, lambda commit: tv.set_retention(table, policy, **commit), options)
 
 
-@click.command(
-    short_help="Free the space of versions that nobody keeps.",
-    epilog=example("tablever vacuum data/reviews --keep '90 days'"),
-)
+@click.command(epilog=example("tablever vacuum data/reviews --keep '90 days'"))
 @common.table_argument
 @click.option("--keep", help="What is kept: 'all', 'pinned', '90 days', '10 versions', or several; the table's policy.")
 @click.option(
@@ -238,9 +234,7 @@ def _pairs(spans: Spans) -> list[list[int]]:
     return [list(span) for span in spans]
 
 
-@click.command(
-    short_help="Keep other tools from destroying history.", epilog=example("tablever protect data/events --yes")
-)
+@click.command(epilog=example("tablever protect data/events --yes"))
 @common.table_argument
 @yes
 @common.write_options

@@ -25,7 +25,6 @@ LISTED = 20  # of what had nothing to compare with, on the screen
 
 
 @click.command(
-    short_help="Check that versions are what was committed.",
     epilog=example(
         "tablever verify data/reviews",
         "tablever verify data/reviews@v2.0 --level rows --expect sha:3fa9…",

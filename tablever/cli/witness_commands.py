@@ -25,7 +25,6 @@ reason_option = click.option("-m", "--reason", help="Why; kept in the record.")
 
 
 @click.command(
-    short_help="Give a version a name, for ever.",
     epilog=example('tablever tag data/reviews@12 v2.0 -m "what the spring model was trained on"', note=TARGET_HELP),
 )
 @target
@@ -43,7 +42,7 @@ def tag(table: str, name: str, message: str | None, author: str | None, json_out
     _say(f"'{name}' is version {made.version} of '{uri}'", "tag", uri, [made], json_output)
 
 
-@click.command(short_help="List the tags.", epilog=example("tablever tags data/reviews"))
+@click.command(epilog=example("tablever tags data/reviews"))
 @common.table_argument
 @common.as_json
 def tags(table: str, json_output: bool) -> None:
@@ -55,7 +54,6 @@ def tags(table: str, json_output: bool) -> None:
 
 @click.command(
     "delete-tag",
-    short_help="Delete a tag; its name stays taken.",
     epilog=example('tablever delete-tag data/reviews v2.0 -m "made by mistake"'),
 )
 @common.table_argument
@@ -71,7 +69,6 @@ def delete_tag(table: str, name: str, reason: str | None, author: str | None, js
 
 @click.command(
     "link-run",
-    short_help="Record that a run used a version.",
     epilog=example(
         "tablever link-run data/reviews@v2.0 f3a9 --param lr=1e-3 --artifact model.pt",
         "tablever link-run data/reviews@v2.0 f3a9 --role eval --metric f1=0.91",
@@ -117,7 +114,6 @@ def link_run(
 
 @click.command(
     "unlink-run",
-    short_help="Take back that a run used a version.",
     epilog=example('tablever unlink-run data/reviews@v2.0 f3a9 -m "it read another table"', note=TARGET_HELP),
 )
 @target
@@ -134,9 +130,7 @@ def unlink_run(table: str, run_id: str, role: str, reason: str | None, author: s
     _say(said, "run", uri, [run], json_output)
 
 
-@click.command(
-    short_help="List the runs that used a version.", epilog=example("tablever runs data/reviews@v2.0", note=TARGET_HELP)
-)
+@click.command(epilog=example("tablever runs data/reviews@v2.0", note=TARGET_HELP))
 @target
 @common.as_json
 def runs(table: str, json_output: bool) -> None:
@@ -147,7 +141,6 @@ def runs(table: str, json_output: bool) -> None:
 
 @click.command(
     "versions-of",
-    short_help="List the versions that a run used.",
     epilog=example("tablever versions-of f3a9 --root data"),
 )
 @click.argument("run_id", metavar="RUN")
@@ -165,10 +158,7 @@ def versions_of(run_id: str, root: str, json_output: bool) -> None:
     )
 
 
-@click.command(
-    short_help="Keep a version.",
-    epilog=example('tablever pin data/reviews@12 --reason "audit of 2026"', note=TARGET_HELP),
-)
+@click.command(epilog=example('tablever pin data/reviews@12 --reason "audit of 2026"', note=TARGET_HELP))
 @target
 @click.option("-m", "--reason", required=True, help="Why; shown with the pins.")
 @author_option
@@ -180,9 +170,7 @@ def pin(table: str, reason: str, author: str | None, json_output: bool) -> None:
     _say(f"version {made.version} of '{uri}' is pinned", "pin", uri, [made], json_output)
 
 
-@click.command(
-    short_help="Take a version's pins away.", epilog=example("tablever unpin data/reviews@12", note=TARGET_HELP)
-)
+@click.command(epilog=example("tablever unpin data/reviews@12", note=TARGET_HELP))
 @target
 @reason_option
 @author_option
@@ -195,7 +183,7 @@ def unpin(table: str, reason: str | None, author: str | None, json_output: bool)
     _say(said, "pins", uri, gone, json_output)
 
 
-@click.command(short_help="List the pins.", epilog=example("tablever pins data/reviews"))
+@click.command(epilog=example("tablever pins data/reviews"))
 @common.table_argument
 @common.as_json
 def pins(table: str, json_output: bool) -> None:

@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from tablever.options import CommitOptions
 
 
-@click.command(
-    short_help="Create a table from files.",
-    epilog=example('tablever create data/reviews reviews-*.csv --key id -m "first export"'),
-)
+@click.command(epilog=example('tablever create data/reviews reviews-*.csv --key id -m "first export"'))
 @click.argument("table")
 @common.file_options(required=False)
 @click.option("-k", "--key", multiple=True, metavar="COLUMN", help="Column that identifies a row; repeat for more.")
@@ -61,7 +58,6 @@ def create(
 
 
 @click.command(
-    short_help="Add rows.",
     epilog=example('tablever append data/reviews today.csv -m "the day\'s reviews" --batch-id 2026-11-01'),
 )
 @common.table_argument
@@ -83,10 +79,7 @@ def append(
     run_write(table, write, options)
 
 
-@click.command(
-    short_help="Insert rows by key, or replace them.",
-    epilog=example('tablever upsert data/reviews corrected.csv -m "labels checked by hand"'),
-)
+@click.command(epilog=example('tablever upsert data/reviews corrected.csv -m "labels checked by hand"'))
 @common.table_argument
 @common.file_options()
 @common.evolve
@@ -106,10 +99,7 @@ def upsert(
     run_write(table, write, options)
 
 
-@click.command(
-    short_help="Make the table hold exactly these rows.",
-    epilog=example('tablever overwrite data/reviews export.parquet -m "November\'s export"'),
-)
+@click.command(epilog=example('tablever overwrite data/reviews export.parquet -m "November\'s export"'))
 @common.table_argument
 @common.file_options()
 @common.evolve
@@ -132,10 +122,7 @@ def overwrite(
     run_write(table, write, options)
 
 
-@click.command(
-    short_help="Set columns of rows.",
-    epilog=example('tablever update data/reviews --set "label=\'neg\'" --where "id = 7"'),
-)
+@click.command(epilog=example('tablever update data/reviews --set "label=\'neg\'" --where "id = 7"'))
 @common.table_argument
 @click.option("--set", "assignments", multiple=True, required=True, metavar="COLUMN=EXPRESSION", help="What to set.")
 @click.option("--where", required=True, help="The rows to update; 'true' for all.")
@@ -147,7 +134,6 @@ def update(table: str, assignments: tuple[str, ...], where: str, **options: Any)
 
 
 @click.command(
-    short_help="Delete rows.",
     epilog=example('tablever delete data/reviews --where "confidence < 0.7" -m "drop what nobody is sure of"'),
 )
 @common.table_argument
@@ -177,7 +163,6 @@ def delete(table: str, files: Files, where: str | None, **options: Any) -> None:
 
 @click.command(
     cls=common.RefCommand,
-    short_help="Bring back a version.",
     epilog=example('tablever restore data/reviews latest~1 -m "the last load was wrong"'),
 )
 @common.table_argument
@@ -190,7 +175,6 @@ def restore(table: str, ref: str, **options: Any) -> None:
 
 @click.command(
     cls=common.RefCommand,
-    short_help="Undo one version.",
     epilog=example('tablever revert data/reviews 12 -m "that batch was labelled wrongly"'),
 )
 @common.table_argument
@@ -201,7 +185,7 @@ def revert(table: str, ref: str, **options: Any) -> None:
     run_write(table, lambda commit: tv.revert(table, ref, **commit), options)
 
 
-@click.command("set-key", short_help="Choose the key.", epilog=example("tablever set-key data/reviews id"))
+@click.command("set-key", epilog=example("tablever set-key data/reviews id"))
 @common.table_argument
 @click.argument("key", nargs=-1, required=True, metavar="COLUMN…")
 @common.write_options
@@ -212,7 +196,6 @@ def set_key(table: str, key: tuple[str, ...], **options: Any) -> None:
 
 @click.command(
     "set-not-null",
-    short_help="Refuse nulls in columns.",
     epilog=example("tablever set-not-null data/reviews text label"),
 )
 @common.table_argument
@@ -225,7 +208,6 @@ def set_not_null(table: str, columns: tuple[str, ...], **options: Any) -> None:
 
 @click.command(
     "add-constraint",
-    short_help="Refuse rows that fail a condition.",
     epilog=example('tablever add-constraint data/reviews sure "confidence BETWEEN 0 AND 1"'),
 )
 @common.table_argument

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tablever as tv
+from tablever.cli.commands import COMMANDS
 from tablever.cli.main import cli, exit_code
 from tablever.cli.prompt import answer, history_file, is_complete
 from tablever.options import CommitOptions
@@ -84,6 +86,30 @@ def test_help_has_an_example(shell: Shell, name: str) -> None:
         for param in cli.commands[name].params
         if param.name != "assignments"
     )
+
+
+def test_every_command_is_in_the_help() -> None:
+    """The list of commands names each that the modules of commands define, in the module that defines it."""
+    modules = {module: import_module(f"tablever.cli.{module}") for module, _ in COMMANDS.values()}
+    defined = {
+        (each.name, name)
+        for name, module in modules.items()
+        for each in vars(module).values()
+        if isinstance(each, click.Command) and each is not cli
+    }
+    assert defined == {(name, module) for name, (module, _) in COMMANDS.items()}
+    assert {name: cli.commands[name].short_help for name in COMMANDS} == {n: line for n, (_, line) in COMMANDS.items()}
+
+
+def test_help_imports_no_command() -> None:
+    """The list of commands is known without them; one command brings no other's module."""
+    source = (
+        "import sys; from tablever.cli.main import exit_code; exit_code(sys.argv[1:]); "
+        "print(sorted(name for name in sys.modules if name.endswith(('_commands', '_command'))), file=sys.stderr)"
+    )
+    for arguments, loaded in ([], []), (["--help"], []), (["log", "--help"], ["tablever.cli.read_commands"]):
+        done = subprocess.run([sys.executable, "-c", source, *arguments], capture_output=True, text=True, check=False)
+        assert done.stderr.splitlines()[-1] == repr(loaded)
 
 
 def test_help_loads_nothing_heavy() -> None:
