@@ -25,6 +25,7 @@ COLUMNS = (
     Column("text", pa.string()),
 )
 MORE = (Column("more_a", pa.float64()), Column("more_b", pa.string()), Column("more_c", pa.list_(pa.int64())))
+FOREIGN = "campaign"  # what deltalake's commits are called by
 TEXTS = ("", "a", "é", "日本", "😀", "'", None)
 
 
@@ -38,6 +39,23 @@ class Deed:
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in {**self.args, **self.options}.items())})"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a process was told of a deed.
+
+    Attributes:
+        start, end: the head's number before it and after it.
+        version: the Version that came back; of a witness its version's number.
+        error: the name of the error that was raised, and its words.
+    """
+
+    deed: Deed
+    start: int
+    end: int
+    version: Version | int | None = None
+    error: tuple[str, str] | None = None
 
 
 # -- as the store does it
@@ -84,11 +102,17 @@ KEEPS_ROWS = ("compact", "vacuum", "set retention")
 # -- as the model says it
 
 
+def extra_columns(model: Model, args: Mapping[str, Any]) -> tuple[Column, ...]:
+    """The columns of the rows that the table lacks."""
+    known = {column.name for column in model.head.columns}
+    return tuple(column for column in args["columns"] if column.name not in known)
+
+
 def _given(model: Model, args: Mapping[str, Any]) -> tuple[Column, ...]:
     """The columns that the rows add; refused where they lack one of the table's, or have more and may not."""
     names = {column.name for column in args["columns"]}
     lacking = [column for column in model.head.columns if column.name not in names]
-    extra = tuple(c for c in args["columns"] if c.name not in {column.name for column in model.head.columns})
+    extra = extra_columns(model, args)
     if lacking or (extra and not args["evolve"]):
         raise Refused(errors.SchemaMismatchError)
     return extra

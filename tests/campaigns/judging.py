@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,27 +20,9 @@ from tablever.log import open_log
 from tablever.model import Version
 from tablever.spans import numbers_of
 from tests import content_hash, reading
-from tests.campaigns.deeds import KEEPS_ROWS, MODEL, WITNESS, Deed
+from tests.campaigns import foreign
+from tests.campaigns.deeds import FOREIGN, KEEPS_ROWS, MODEL, WITNESS, Told
 from tests.model import Commit, Counts, Model, Refused, Undetermined
-
-FOREIGN = "campaign"  # what deltalake's commits are called by
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a process was told of a deed.
-
-    Attributes:
-        start, end: the head's number before it and after it.
-        version: the Version that came back; of a witness its version's number.
-        error: the name of the error that was raised, and its words.
-    """
-
-    deed: Deed
-    start: int
-    end: int
-    version: Version | int | None = None
-    error: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +36,7 @@ class Seen:
 
 @dataclass
 class Verdict:
-    """What was found."""
+    """What was found, and where it is kept."""
 
     wrong: list[str] = field(default_factory=list)
     operations: Counter[str] = field(default_factory=Counter)
@@ -62,6 +45,7 @@ class Verdict:
     lost: int = 0
     seen: int = 0
     not_judged: int = 0
+    kept: Path | None = None
 
 
 def judge(path: Path, first: Model, told: Sequence[Told], seen: Sequence[Seen]) -> Verdict:
@@ -73,13 +57,21 @@ def judge(path: Path, first: Model, told: Sequence[Told], seen: Sequence[Seen]) 
         outcome = "refused: " + one.error[0] if one.error else "nothing" if one.version is None else "done"
         verdict.operations[one.deed.name] += 1
         verdict.outcomes[outcome] += 1
-    claims = {**_claims(told, verdict), **_foreign(path, told, verdict)}
+    ours, theirs = _claims(told, verdict), _foreign(path, told, verdict)
+    for number in sorted(ours.keys() & theirs.keys()):
+        verdict.wrong.append(
+            f"version {number} was given to {ours[number].deed}, and is deltalake's {theirs[number].deed}"
+        )
+    claims = {**ours, **theirs}
     model = replayed(path, first, versions, claims, verdict)
     lost, ever = _lost(path, versions)
     verdict.lost = len(lost)
     hashes = compare(path, model, versions, lost, verdict)
+    made = {id(one) for one in theirs.values()}
     for one in told:
         if FOREIGN in one.deed.options:
+            if one.error is None and id(one) not in made and one.deed.name not in KEEPS_ROWS:
+                _check_without(one, model, ever, verdict)
             continue  # it need not be right why deltalake refused
         if one.version is None and one.deed.name not in (*KEEPS_ROWS, *WITNESS):
             _check_without(one, model, ever, verdict)
@@ -164,16 +156,16 @@ def _foreign(path: Path, told: Sequence[Told], verdict: Verdict) -> Mapping[int,
                 found[int(entry.stem)] = one
                 if one.error is not None:
                     verdict.wrong.append(f"version {entry.stem} is of a deed that failed: {one.error}")
-    known = {one.deed.options[FOREIGN] for one in found.values()}
-    for uid, one in by_uid.items():
-        if one.error is None and uid not in known and one.deed.name in ("append", "overwrite"):
-            verdict.wrong.append(f"{one.deed} of deltalake is not in the log")
     return found
+
+
+def _rule(one: Told) -> Callable[[Model, Mapping[str, Any]], int | None]:
+    return (foreign.MODEL if FOREIGN in one.deed.options else MODEL)[one.deed.name]
 
 
 def _replay(model: Model, one: Told, version: Version, verdict: Verdict) -> None:
     try:
-        number = MODEL[one.deed.name](model, one.deed.args)
+        number = _rule(one)(model, one.deed.args)
     except Refused as refused:
         verdict.wrong.append(f"version {version.number}, {one.deed}: to be refused with {refused}")
         number = None
@@ -234,7 +226,7 @@ def _outcomes(one: Told, model: Model) -> Iterator[type[BaseException] | int | N
     for head in _heads(one):
         before = Model(model.versions[: head + 1])
         try:
-            yield MODEL[one.deed.name](before, one.deed.args)
+            yield _rule(one)(before, one.deed.args)
         except Refused as refused:
             yield refused.kind
         except Undetermined:

@@ -3,11 +3,13 @@
     python -m tests.campaigns.writers [random] [--writers 4] [--readers 2] [--minutes 5] [--seed 1]
     python -m tests.campaigns.writers rates --writers 1 2 4 8
     python -m tests.campaigns.writers steady
-    python -m tests.campaigns.writers mixed
+    python -m tests.campaigns.writers mixed [--writers 4] [--readers 2] [--minutes 5] [--seed 1]
+    python -m tests.campaigns.writers again FOLDER
 
 ``random``: every operation, from every process; what each was told is replayed in the order of versions by the model,
 and every version compared with it. ``rates``: commits a second. ``steady``: one slow operation beside steady writers.
-``mixed``: deltalake writes too (tests/campaigns/foreign.py).
+``mixed``: half of the writers are deltalake (tests/campaigns/foreign.py). A round that was wrong is kept, whole
+(tests/campaigns/keeping.py), and ``again`` judges it again.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import multiprocessing
+import queue
 import random
 import shutil
 import sys
@@ -32,8 +35,9 @@ import tablever as tv
 from tablever import errors
 from tablever.layout import table_schema
 from tablever.storage.local import LocalStorage as Storage
-from tests.campaigns.deeds import COLUMNS, KEYS, STORE, WITNESS, Deed, Hand
-from tests.campaigns.judging import FOREIGN, Seen, Told, Verdict, judge
+from tests.campaigns.deeds import COLUMNS, FOREIGN, KEYS, STORE, WITNESS, Deed, Hand, Told
+from tests.campaigns.judging import Seen, Verdict
+from tests.campaigns.keeping import KEPT, Case, again, judged, keep
 from tests.model import Column, Model
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -193,9 +197,16 @@ def together(jobs: Sequence[tuple[Callable[..., Result], tuple[Any, ...]]], pati
         if not ready.acquire(timeout=600):
             raise AssertionError("a process did not start")
     start.set()
-    results = [out.get(timeout=patience) for _ in processes]
+    results: list[Result] = []
+    with contextlib.suppress(queue.Empty):
+        while len(results) < len(processes):
+            results.append(out.get(timeout=patience))
+    hanging = len(processes) - len(results)
     for each in processes:
-        each.join(timeout=60)
+        each.join(timeout=1 if hanging else 60)
+        each.kill()  # what one that hangs has written is to be judged
+    if hanging:
+        results.append(Result(wrong=[f"{hanging} of {len(processes)} processes did not end within {patience:.0f} s"]))
     return results
 
 
@@ -216,6 +227,7 @@ class Total:
     rounds: int = 0
     seconds: float = 0
     wrong: list[str] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
 
     def add(self, verdict: Verdict, results: Sequence[Result], seconds: float) -> None:
         self.operations += verdict.operations
@@ -227,7 +239,8 @@ class Total:
         self.not_judged += verdict.not_judged
         self.rounds += 1
         self.seconds += seconds
-        self.wrong += [*verdict.wrong, *(each for result in results for each in result.wrong)]
+        self.wrong += verdict.wrong
+        self.kept += [verdict.kept] if verdict.kept else []
 
     def __str__(self) -> str:
         compared = self.commits + self.rounds
@@ -244,7 +257,8 @@ class Total:
                 f"reads beside the writers: {self.seen:,}",
                 f"not judged, the specification being open: {self.not_judged:,}",
                 f"wrong: {len(self.wrong)}",
-                *self.wrong[:20],
+                *dict.fromkeys(self.wrong),
+                *(f"kept: {folder}" for folder in self.kept),
             ]
         )
 
@@ -266,12 +280,27 @@ def round_of(
     jobs += [(reader, (str(path), n, seed, seconds, given)) for n in range(readers)]
     results = together(jobs, seconds + 300)
     key = [settings["key"]] if "key" in settings else []
+    return verdict_on(path, kind, seed, key, results), results
+
+
+def verdict_on(
+    path: Path, name: str, seed: int, key: Sequence[str], results: Sequence[Result], *, leftovers: bool = True
+) -> Verdict:
+    """Judge a round, and keep it where anything was wrong."""
     columns = [Column(c.name, c.type, c.name not in key) for c in COLUMNS]
-    told = [one for result in results for one in result.told]
-    verdict = judge(path, Model.create(columns, key, rows), told, [s for result in results for s in result.seen])
-    verdict.wrong += afterwards(path)
-    verdict.wrong[:] = [f"{kind}, seed {seed}: {wrong}" for wrong in verdict.wrong]
-    return verdict, results
+    case = Case(
+        name,
+        seed,
+        Model.create(columns, key, first_rows()),
+        [one for result in results for one in result.told],
+        [each for result in results for each in result.seen],
+        [each for result in results for each in result.wrong],
+    )
+    verdict = judged(path, case)
+    verdict.wrong += [f"{name}, seed {seed}: {each}" for each in afterwards(path, leftovers=leftovers)]
+    if verdict.wrong:
+        verdict.kept = keep(path, case, verdict.wrong)
+    return verdict
 
 
 def afterwards(path: Path, *, leftovers: bool = True) -> list[str]:
@@ -308,7 +337,7 @@ def random_deeds(
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         total.add(verdict, results, length)
-        say(f"{kind}: {verdict.versions - 1} commits, {len(verdict.wrong)} wrong")
+        say(f"{kind}, seed {seed + total.rounds - 1}: {verdict.versions - 1} commits, {len(verdict.wrong)} wrong")
     return total
 
 
@@ -420,7 +449,9 @@ def steady(writers: int, seconds: float, size: int = SIZE, slow: Sequence[str] =
 def foreign_writer(path: str, worker: int, seed: int, seconds: float, options: Mapping[str, Any]) -> Result:
     from tests.campaigns import foreign
 
-    return Result(told=foreign.write(path, worker, seed, seconds, options["foreign"]))
+    return Result(
+        told=foreign.write(path, worker, seed, seconds, options["foreign"], evolves=options.get("evolves", True))
+    )
 
 
 def mixed(
@@ -432,54 +463,53 @@ def mixed(
     seconds: float,
     seed: int,
     rates: Mapping[str, int] | None = None,
+    evolves: bool = True,
 ) -> tuple[Verdict, list[Result]]:
-    """A keyed table of ours that deltalake writes to as well."""
+    """A keyed table of ours that deltalake writes to as well; ``evolves``: both add columns now and then."""
     from tests.campaigns.foreign import RATES as THEIRS
 
     rows = first_rows()
     tv.create_table(path, pa.Table.from_pylist(rows, pa.schema([(c.name, c.type) for c in COLUMNS])), key="id")
     ours = {"append": 8, "upsert": 8, "update": 5, "delete": 5, "restore": 2, "overwrite": 1, "compact": 3, "tag": 2}
-    # No new columns: what deltalake's MERGE makes of them is its own.
-    given = {"rates": ours, "safety": "1 day", "clock": False, "evolves": False, "foreign": rates or THEIRS}
+    given = {"rates": ours, "safety": "1 day", "clock": False, "evolves": evolves, "foreign": rates or THEIRS}
     jobs = [(writer, (str(path), n, seed, seconds, given)) for n in range(writers)]
     jobs += [(foreign_writer, (str(path), 100 + n, seed, seconds, given)) for n in range(foreign)]
     jobs += [(reader, (str(path), n, seed, seconds, given)) for n in range(readers)]
     results = together(jobs, seconds + 300)
-    model = Model.create([Column(c.name, c.type, c.name != "id") for c in COLUMNS], ["id"], rows)
-    told = [one for result in results for one in result.told]
-    verdict = judge(path, model, told, [each for result in results for each in result.seen])
-    verdict.wrong += [f"seed {seed}: {wrong}" for wrong in afterwards(path, leftovers=False)]
-    return verdict, results
+    return verdict_on(path, "mixed", seed, ["id"], results, leftovers=False), results
 
 
-def mixed_rounds(writers: int, readers: int, seconds: float, seed: int) -> int:
+def mixed_rounds(writers: int, readers: int, seconds: float, seed: int, length: float = ROUND) -> int:
     """Rounds of ``mixed``, half of the writers deltalake's; whether anything was wrong."""
     total = Total()
     while total.seconds < seconds:
         with tempfile.TemporaryDirectory(prefix="tablever-writers-") as folder:
             half, number = writers // 2, seed + total.rounds
             verdict, results = mixed(
-                Path(folder) / "t", writers=writers - half, foreign=half, readers=readers, seconds=ROUND, seed=number
+                Path(folder) / "t", writers=writers - half, foreign=half, readers=readers, seconds=length, seed=number
             )
-        total.add(verdict, results, ROUND)
+        total.add(verdict, results, length)
         theirs = Counter(
             (one.deed.name, "done" if one.error is None else one.error[0])
             for result in results
             for one in result.told
             if FOREIGN in one.deed.options
         )
-        print(f"deltalake: {dict(theirs)}; {len(verdict.wrong)} wrong", flush=True)
+        commits = verdict.versions - 1
+        print(f"seed {number}: {commits} commits, {len(verdict.wrong)} wrong; deltalake: {dict(theirs)}", flush=True)
     print(total)
     return int(bool(total.wrong))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scene", nargs="?", default="random", choices=["random", "rates", "steady", "mixed"])
+    parser.add_argument("scene", nargs="?", default="random", choices=["random", "rates", "steady", "mixed", "again"])
+    parser.add_argument("folder", nargs="?", type=Path, default=KEPT)
     parser.add_argument("--writers", type=int, nargs="+", default=[4])
     parser.add_argument("--readers", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--round", type=float, default=ROUND, help="seconds of writing before a judgement")
     said = parser.parse_args(arguments)
     if said.scene == "rates":
         rates(said.writers, said.minutes * 60 / 2 / len(said.writers))
@@ -487,12 +517,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if said.scene == "steady":
         lines = [steady(writers, said.minutes * 60 / len(SLOW)) for writers in said.writers]
         return int(any("NOT" in line or "wrong: 0" not in line for each in lines for line in each))
+    if said.scene == "again":
+        verdict = again(said.folder)
+        print(*verdict.wrong, f"wrong: {len(verdict.wrong)}", sep="\n")
+        return int(bool(verdict.wrong))
     if said.scene == "mixed":
-        return mixed_rounds(said.writers[0], said.readers, said.minutes * 60, said.seed)
+        return mixed_rounds(said.writers[0], said.readers, said.minutes * 60, said.seed, said.round)
     wrong = 0
     for writers in said.writers:
         total = random_deeds(
-            writers=writers, readers=said.readers, seconds=said.minutes * 60, seed=said.seed,
+            writers=writers, readers=said.readers, seconds=said.minutes * 60, seed=said.seed, length=said.round,
             say=lambda line: print(line, flush=True),
         )  # fmt: skip
         print(f"{writers} writers, {said.readers} readers\n{total}", flush=True)
