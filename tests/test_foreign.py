@@ -291,6 +291,25 @@ def test_features_that_we_do_not_write_under(tmp_path: Path) -> None:
     assert reading.contents(path) == contents
 
 
+def test_properties_that_others_set(tmp_path: Path) -> None:
+    """deltalake may set a property of a table of ours, though it then lists variantType, which no column uses: we go on
+    writing, under what was set, and leave its list alone.
+    """
+    path = tmp_path / "t"
+    tv.create_table(path, BASE[:3], key="id")
+    DeltaTable(path).alter.set_table_properties({"delta.appendOnly": "true"})
+    listed = set(DeltaTable(path).protocol().writer_features or ())
+    assert "variantType" in listed, "deltalake is mended: so may this test be"
+    assert tv.append(path, BASE[3:5]) is not None
+    with pytest.raises(errors.ConstraintError, match="append-only"):
+        tv.delete(path, where="id = 1")
+    DeltaTable(path).alter.set_table_properties({"delta.appendOnly": "false"})
+    assert tv.upsert(path, [{**BASE[0], "score": 9.5}, {**BASE[9], "more": 1}], evolve=True) is not None
+    assert set(DeltaTable(path).protocol().writer_features or ()) == listed
+    ours, theirs = tv.read_version(path), reading.query_builder(path, 4)
+    assert sorted(map(repr, ours.to_pylist())) == sorted(map(repr, theirs.to_pylist()))
+
+
 @pytest.mark.parametrize("feature", ["catalogManaged", "somethingNew"])
 def test_features_that_we_cannot_read(tmp_path: Path, feature: str) -> None:
     """A table with a reader feature that we do not know is refused by that feature's name, never read wrongly."""

@@ -44,7 +44,8 @@ WRITER_ONLY = frozenset(
         "rowTracking",
     }
 )
-# Features that ask nothing of a reader of a table in which no column has their type.
+# Features that ask nothing of anybody in a table in which no column has their type. deltalake 1.6 lists the first
+# where it sets a property of a table.
 UNUSED_WITHOUT_TYPE = {"variantType": "variant", "variantType-preview": "variant", "variantShredding": "variant"}
 WRITTEN = frozenset(
     {
@@ -72,10 +73,8 @@ def check_readable(protocol: Protocol, metadata: Metadata) -> None:
         return
     if protocol.reader_features is None:
         raise CorruptionError("the table's protocol has reader version 3 and no list of reader features")
-    for feature in sorted(protocol.reader_features - READ - WRITER_ONLY):
-        kind = UNUSED_WITHOUT_TYPE.get(feature)
-        if kind is None or kind in set(_types(_schema(metadata))):
-            raise _unsupported("read", feature)
+    for feature in _asking(protocol.reader_features - READ - WRITER_ONLY, metadata):
+        raise _unsupported("read", feature)
 
 
 def check_writable(protocol: Protocol, metadata: Metadata) -> None:
@@ -91,7 +90,7 @@ def check_writable(protocol: Protocol, metadata: Metadata) -> None:
     if protocol.min_writer == max(WRITER_VERSIONS):
         if protocol.writer_features is None:
             raise CorruptionError("the table's protocol has writer version 7 and no list of writer features")
-        for feature in sorted(protocol.writer_features - WRITTEN):
+        for feature in _asking(protocol.writer_features - WRITTEN, metadata):
             raise _unsupported("write to", feature)
     for feature in _in_use(protocol, metadata):
         raise _unsupported("write to", feature)
@@ -105,6 +104,14 @@ def column_invariants(metadata: Metadata) -> dict[str, str]:
         if text is not None:
             found[".".join(path)] = str(strict_json.loads(text)["expression"]["expression"])
     return found
+
+
+def _asking(features: frozenset[str], metadata: Metadata) -> Iterator[str]:
+    """Those of some features that ask something of who opens the table."""
+    for feature in sorted(features):
+        kind = UNUSED_WITHOUT_TYPE.get(feature)
+        if kind is None or kind in set(_types(_schema(metadata))):
+            yield feature
 
 
 def _in_use(protocol: Protocol, metadata: Metadata) -> Iterator[str]:

@@ -66,10 +66,11 @@ def test_what_is_not_read_is_named(protocol: Protocol, name: str) -> None:
 
 @pytest.mark.parametrize("type_", ["variant", {"type": "array", "elementType": "variant", "containsNull": True}])
 def test_variant_is_refused_where_it_is_used(type_: Any) -> None:
-    """The variant feature matters only where a column has that type."""
-    check_readable(features("variantType"), metadata())
-    with pytest.raises(UnsupportedFeatureError, match="variantType"):
-        check_readable(features("variantType"), metadata(type_))
+    """The variant feature matters only where a column has that type, to a writer as to a reader."""
+    for check in (check_readable, check_writable):
+        check(features("variantType"), metadata())
+        with pytest.raises(UnsupportedFeatureError, match="variantType"):
+            check(features("variantType"), metadata(type_))
 
 
 def test_a_list_of_features_must_be_there() -> None:
