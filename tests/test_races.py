@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 import tablever as tv
 from tablever import datafiles, errors, write
@@ -49,6 +51,40 @@ RIVALS: dict[str, Callable[[Path], object]] = {
 }
 
 
+def theirs(*rows: tuple[int, str], **more: float) -> pa.Table:
+    schema = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("text", pa.string())])
+    found = pa.Table.from_pylist([{"id": n, "text": text} for n, text in rows], schema)
+    for name, value in more.items():
+        found = found.append_column(name, pa.array([value] * len(rows)))
+    return found
+
+
+def merge(path: Path, rows: pa.Table, **options: Any) -> None:
+    merger = DeltaTable(path).merge(rows, "t.id = s.id", source_alias="s", target_alias="t", **options)
+    merger.when_matched_update_all().when_not_matched_insert_all().execute()
+
+
+DELTALAKE: dict[str, Callable[[Path], object]] = {
+    "append near": lambda t: write_deltalake(t, theirs((-5, "rival")), mode="append"),
+    "append the same": lambda t: write_deltalake(t, theirs((100, "rival")), mode="append"),
+    "append keys that are there": lambda t: write_deltalake(t, theirs((3, "rival"), (12, "old")), mode="append"),
+    "append a column": lambda t: write_deltalake(t, theirs((502, "r"), more=1.5), mode="append", schema_mode="merge"),
+    "delete others of the file": lambda t: DeltaTable(t).delete("id = 7 OR id = 29"),
+    "delete some of them": lambda t: DeltaTable(t).delete("id IN (3, 8)"),
+    "delete": lambda t: DeltaTable(t).delete(),
+    "update": lambda t: DeltaTable(t).update(updates={"text": "'rival'"}, predicate="id IN (2, 12)"),
+    "update keys": lambda t: DeltaTable(t).update(updates={"id": "id + 98"}, predicate="id = 2"),
+    "merge": lambda t: merge(t, theirs((2, "rival"), (100, "rival"))),
+    "merge a column": lambda t: merge(t, theirs((2, "rival"), more=1.5), merge_schema=True),
+    "overwrite": lambda t: write_deltalake(t, theirs((1, "rival"), (100, "rival")), mode="overwrite"),
+    "overwrite some": lambda t: write_deltalake(t, theirs((2, "r")), mode="overwrite", predicate="id < 5"),
+    "restore": lambda t: DeltaTable(t).restore(0),
+    "compact": lambda t: DeltaTable(t).optimize.compact(),
+    "set a property": lambda t: DeltaTable(t).alter.set_table_properties({"delta.enableDeletionVectors": "false"}),
+    "constrain": lambda t: DeltaTable(t).alter.add_constraint({"words": "text <> 'mine'"}),
+}
+
+
 def made(path: Path, deletes: str = "merge-on-read") -> Path:
     """Three files of ten rows; version 1 deleted two rows of them."""
     tv.create_table(path, [{"id": n, "text": "old"} for n in range(10)], key="id", deletes=deletes)  # type: ignore[arg-type]
@@ -79,17 +115,45 @@ def test_a_lost_race_is_the_serial_execution(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, rival: str, deletes: str
 ) -> None:
     """Whatever commits between a write's plan and its put, rows and counts are those of one after the other."""
-    path, alone = made(tmp_path / "t", deletes), made(tmp_path / "alone", deletes)
-    done(RIVALS[rival], alone)
+    check_serial(tmp_path, monkeypatch, verb, RIVALS[rival], deletes)
+
+
+def check_serial(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, verb: str, rival: Callable[[Path], object], deletes: str
+) -> None:
+    path, alone = made(folder / "t", deletes), made(folder / "alone", deletes)
+    done(rival, alone)
     expected = done(WRITES[verb], alone)
     with monkeypatch.context() as patch:
-        lose_races(patch, [lambda: done(RIVALS[rival], path)])
+        lose_races(patch, [lambda: done(rival, path)])
         assert done(WRITES[verb], path) == expected
     found, wanted = (tv.read_version(each) for each in (path, alone))
     assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, wanted.to_pylist()))
+    assert change_rows(path) == change_rows(alone)
+    assert tv.content_hash(path) == tv.content_hash(alone)
     tv.verify(path)
     left = tv.vacuum(path, keep="all", safety=NOW).removals
     assert [each for each in left if each.kind == "leftover"] == [], "tries that lost left files behind"
+
+
+def change_rows(path: Path) -> list[str]:
+    """The change rows of the newest version."""
+    head = open_log(path).head_number()
+    rows = tv.query(f"SELECT * EXCLUDE (_commit_timestamp) FROM table_changes('t', {head}, {head})", tables={"t": path})
+    return sorted(map(repr, rows.to_pylist()))
+
+
+@pytest.mark.parametrize("rival", DELTALAKE)
+@pytest.mark.parametrize("verb", ["append", "upsert", "update", "delete keys", "overwrite"])
+def test_a_race_lost_to_deltalake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, rival: str) -> None:
+    """The same where deltalake commits in between: files rewritten below a plan, keys that come twice, other columns,
+    settings and versions, and what it appended.
+    """
+
+    def between(path: Path) -> None:
+        DELTALAKE[rival](path)
+
+    check_serial(tmp_path, monkeypatch, verb, between, "merge-on-read")
 
 
 @pytest.mark.parametrize("verb", ["append", "upsert", "update", "delete", "delete keys"])
