@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError
 
 import tablever as tv
 from tablever import errors
@@ -289,6 +290,54 @@ def test_features_that_we_do_not_write_under(tmp_path: Path) -> None:
             write()
         assert caught.value.feature == "icebergCompatV2"
     assert reading.contents(path) == contents
+
+
+def stale(path: Path, late: Callable[[DeltaTable], object], between: Callable[[Path], object]) -> int:
+    """Have deltalake do on a version what it planned there, though another commit came in between; the rows then."""
+    tv.create_table(path, arrow(BASE[:10]), key="id")
+    tv.append(path, arrow(BASE[10:20]))
+    before = DeltaTable(path)
+    between(path)
+    late(before)
+    return tv.read_version(path).num_rows
+
+
+COMPACT: dict[str, Callable[[Path], object]] = {
+    "ours": tv.compact,
+    "theirs": lambda path: DeltaTable(path).optimize.compact(),
+}
+STRICT = CommitProperties(max_commit_retries=0)
+
+
+@pytest.mark.parametrize("by", COMPACT)
+def test_what_deltalake_loses_by_itself(tmp_path: Path, by: str) -> None:
+    """Known of deltalake 1.6, whoever compacted in between: its overwrite and its delete of all rows, which must leave
+    1 row and none, bring back all; its compaction doubles them. It is told so in docs/how-to/adopt-a-delta-table.md.
+    """
+    between = COMPACT[by]
+    one = arrow(BASE[:1])
+    assert stale(tmp_path / "overwrite", lambda t: write_deltalake(t, one, mode="overwrite"), between) == 21
+    assert stale(tmp_path / "delete", lambda t: t.delete(), between) == 20
+    assert stale(tmp_path / "compact", lambda t: t.optimize.compact(commit_properties=STRICT), between) == 40
+
+
+@pytest.mark.parametrize("by", COMPACT)
+@pytest.mark.parametrize(
+    "late",
+    [
+        lambda t: write_deltalake(t, arrow(BASE[:1]), mode="overwrite", commit_properties=STRICT),
+        lambda t: t.delete(commit_properties=STRICT),
+        lambda t: t.delete("id = 1", commit_properties=STRICT),
+        lambda t: t.update(updates={"text": "'x'"}, predicate="id = 1", commit_properties=STRICT),
+        lambda t: t.restore(0, commit_properties=STRICT),
+    ],
+    ids=["overwrite", "delete all", "delete", "update", "restore"],
+)
+def test_deltalake_without_retries(tmp_path: Path, late: Callable[[DeltaTable], object], by: str) -> None:
+    """Given no retries, deltalake refuses to write over a commit that came in between: so it may write beside us."""
+    with pytest.raises(CommitFailedError):
+        stale(tmp_path / "t", late, COMPACT[by])
+    assert tv.read_version(tmp_path / "t").num_rows == 20
 
 
 def test_properties_that_others_set(tmp_path: Path) -> None:
