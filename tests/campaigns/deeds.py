@@ -96,7 +96,7 @@ WITNESS: Mapping[str, Callable[..., Any]] = {
     "unpin": lambda t, a: len(tv.unpin(t, a["version"])),
     "link run": lambda t, a: tv.link_run(t, a["version"], a["name"], metrics={"f1": 0.5}).version,
 }
-KEEPS_ROWS = ("compact", "vacuum", "set retention")
+KEEPS_ROWS = ("compact", "vacuum", "set retention", "set properties")
 
 
 # -- as the model says it

@@ -60,9 +60,12 @@ DELTALAKE: Mapping[str, Callable[[str, Mapping[str, Any], CommitProperties], obj
         updates={"n": f"n + {a['by']}", "text": "'updated'"}, predicate=_where(a), commit_properties=s
     ),
     "restore": lambda p, a, s: DeltaTable(p).restore(a["version"], commit_properties=s),
+    "set properties": lambda p, a, s: DeltaTable(p).alter.set_table_properties(
+        a["properties"], raise_if_not_exists=False, commit_properties=s
+    ),
     "compact": lambda p, a, s: DeltaTable(p).optimize.compact(commit_properties=s),  # noqa: ARG005
 }
-RATES = {"append": 6, "overwrite": 1, "upsert": 4, "delete": 3, "update": 3, "restore": 1}
+RATES = {"append": 6, "overwrite": 1, "upsert": 4, "delete": 3, "update": 3, "restore": 1, "set properties": 1}
 
 
 def _merged(model: Model, args: Mapping[str, Any]) -> int | None:
@@ -94,6 +97,8 @@ def draw(hand: Hand, rates: Mapping[str, int], head: int) -> Deed:
         return Deed(name, {"rows": rows, "columns": columns, "evolve": hand.evolves}, options)
     if name == "compact":
         return Deed(name, {}, options)
+    if name == "set properties":
+        return Deed(name, {"properties": {"campaign.drawn": str(hand.drawn)}}, options)
     if name == "restore":
         return Deed(name, {"version": hand.past(head)}, options)
     low = hand.chance.randrange(KEYS)

@@ -1,8 +1,8 @@
 """Processes that write to one table at once: nothing lost, doubled or torn, and nobody starved.
 
     python -m tests.campaigns.writers [random] [--writers 4] [--readers 2] [--minutes 5] [--seed 1]
-    python -m tests.campaigns.writers rates --writers 1 2 4 8
-    python -m tests.campaigns.writers steady
+    python -m tests.campaigns.writers rates --writers 1 2 4 8 [--minutes 5]
+    python -m tests.campaigns.writers steady --writers 2 4 [--minutes 5]
     python -m tests.campaigns.writers mixed [--writers 4] [--readers 2] [--minutes 5] [--seed 1]
     python -m tests.campaigns.writers again FOLDER
 
@@ -82,7 +82,8 @@ class Result:
     retries: int = 0
     commits: int = 0
     wrong: list[str] = field(default_factory=list)
-    slow: float | None = None
+    longest: float = 0  # seconds that one commit took
+    slow: bool = False
 
 
 def columns_of(table: tv.Table) -> list[Column]:
@@ -349,24 +350,28 @@ def steady_writer(path: str, worker: int, seed: int, seconds: float, options: Ma
     result, n, end = Result(), 0, time.monotonic() + seconds
     table = tv.open_table(path)
     with lost_races() as retries:
-        while time.monotonic() < end:
+        while (begun := time.monotonic()) < end:
             n += 1
             if options["verb"] == "append":
                 rows = [{"id": (worker + 1) * 10**6 + n, "part": 0, "n": n, "text": "a"}]
                 version = tv.append(table, rows, author="campaign")
-            elif options["verb"] == "delete":
-                version = tv.delete(table, where=f"id = {(worker + 1) * 10**6 + n}", author="campaign")
             else:
                 version = tv.upsert(table, [{"id": worker, "part": 0, "n": n, "text": "a"}], author="campaign")
             result.commits += version is not None
-            time.sleep(options.get("pause", 0))
+            result.longest = max(result.longest, time.monotonic() - begun)
     result.retries = retries[0]
     return result
 
 
-def rates(counts: Sequence[int], seconds: float) -> list[str]:
-    """Commits a second and lost races, of appends and of upserts, by so many writers."""
-    lines = []
+def row(*cells: object) -> None:
+    """A row of a table in Markdown."""
+    print("|", " | ".join(map(str, cells)), "|", flush=True)
+
+
+def rates(counts: Sequence[int], seconds: float) -> None:
+    """Commits a second and lost races, of appends and of upserts, by so many writers, for so many seconds each."""
+    row("writers", "each", "commits", "a second", "lost races a commit", "fewest and most of one writer", "longest, s")
+    row(*["---"] * 7)
     for verb in ("append", "upsert"):
         for writers in counts:
             with tempfile.TemporaryDirectory(prefix="tablever-writers-") as folder:
@@ -376,14 +381,12 @@ def rates(counts: Sequence[int], seconds: float) -> list[str]:
                 results = together(jobs, seconds + 300)
                 commits = sum(result.commits for result in results)
                 assert len(tv.list_versions(path)) == commits + 1
-                retries = sum(result.retries for result in results)
-                shares = sorted(result.commits for result in results)
-            lines.append(
-                f"{verb}, {writers} writers, {seconds:.0f} s: {commits:,} commits, {commits / seconds:.1f} a second, "
-                f"{retries:,} lost races ({retries / max(commits, 1):.2f} a commit); each {shares[0]} to {shares[-1]}"
-            )
-            print(lines[-1], flush=True)
-    return lines
+            retries = sum(result.retries for result in results)
+            shares = sorted(result.commits for result in results)
+            longest = max(result.longest for result in results)
+            each = f"{verb}s one row, {seconds:.0f} s"
+            lost, range_ = f"{retries / max(commits, 1):.2f}", f"{shares[0]:,} to {shares[-1]:,}"
+            row(writers, each, f"{commits:,}", f"{commits / seconds:.1f}", lost, range_, f"{longest:.2f}")
 
 
 # -- steady
@@ -391,10 +394,10 @@ def rates(counts: Sequence[int], seconds: float) -> list[str]:
 
 def slow_deed(path: str, worker: int, seed: int, seconds: float, options: Mapping[str, Any]) -> Result:  # noqa: ARG001
     """One large operation beside steady writers: how long it took, and how many races it lost."""
-    result, begun = Result(), time.monotonic()
+    result, begun = Result(slow=True), time.monotonic()
     with lost_races() as retries:
         version = SLOW[options["slow"]](path)
-    result.slow = time.monotonic() - begun
+    result.longest = time.monotonic() - begun
     result.commits, result.retries = int(version is not None), retries[0]
     return result
 
@@ -416,31 +419,62 @@ SLOW: Mapping[str, Callable[[str], Any]] = {
 }
 
 
-def steady(writers: int, seconds: float, size: int = SIZE, slow: Sequence[str] = tuple(SLOW)) -> list[str]:
-    """Each large operation, on a table in many files, beside appends and deletes without a pause."""
-    lines = []
-    for name in slow:
-        with tempfile.TemporaryDirectory(prefix="tablever-writers-") as folder:
-            path = Path(folder) / "t"
-            tv.create_table(path, large(size), key="id")
-            for n in range(30):
-                tv.upsert(path, large(50, n * size // 40))
-                tv.append(path, large(50, 10**8 + 50 * n))
-            jobs: list[Any] = [(slow_deed, (str(path), 0, 0, seconds, {"slow": name}))]
-            for n in range(writers):
-                options = {"verb": ("append", "upsert")[n % 2]}
-                jobs.append((steady_writer, (str(path), 1000 + n, 0, seconds, options)))
-            results = together(jobs, seconds + 300)
-            wrong = [*(each for result in results for each in result.wrong), *afterwards(path)]
-        (deed,) = (result for result in results if result.slow is not None)
-        others = sum(result.commits for result in results) - deed.commits
-        ended = "ended" if deed.slow is not None and deed.slow < seconds else "did NOT end"
-        lines.append(
-            f"{name}: {ended} after {deed.slow:.1f} s and {deed.retries} lost races, beside {writers} writers with "
-            f"{others / seconds:.1f} commits a second for {seconds:.0f} s; wrong: {len(wrong)} {wrong[:3] or ''}"
-        )
-        print(lines[-1], flush=True)
-    return lines
+@dataclass(frozen=True)
+class Steady:
+    """A large operation beside steady writers: seconds it took, races it lost; commits of the others; what was wrong.
+
+    ``ended``: while the others were still writing.
+    """
+
+    took: float
+    lost: int
+    ended: bool
+    others: int
+    longest: float
+    wrong: Sequence[str]
+
+
+def steady(name: str, writers: int, seconds: float, size: int = SIZE) -> Steady:
+    """A large operation, on a table in many files, beside appends and upserts without a pause."""
+    with tempfile.TemporaryDirectory(prefix="tablever-writers-") as folder:
+        path = Path(folder) / "t"
+        tv.create_table(path, large(size), key="id")
+        for n in range(30):
+            tv.upsert(path, large(50, n * size // 40))
+            tv.append(path, large(50, 10**8 + 50 * n))
+        jobs: list[Any] = [(slow_deed, (str(path), 0, 0, seconds, {"slow": name}))]
+        jobs += [
+            (steady_writer, (str(path), 1000 + n, 0, seconds, {"verb": ("append", "upsert")[n % 2]}))
+            for n in range(writers)
+        ]
+        results = together(jobs, seconds + 300)
+        wrong = [*(each for result in results for each in result.wrong), *afterwards(path)]
+    (deed,), others = [one for one in results if one.slow], [one for one in results if not one.slow]
+    return Steady(
+        took=deed.longest,
+        lost=deed.retries,
+        ended=deed.longest < seconds,
+        others=sum(other.commits for other in others),
+        longest=max((other.longest for other in others), default=0),
+        wrong=wrong,
+    )
+
+
+def steady_table(counts: Sequence[int], seconds: float) -> int:
+    """Each large operation, alone and beside so many writers; how many did not end, or were wrong."""
+    row("", "writers beside", "took, s", "lost races", "their commits a second", "longest of theirs, s", "wrong")
+    row(*["---"] * 7)
+    bad = 0
+    for name in SLOW:
+        for writers in (0, *counts):
+            found = steady(name, writers, seconds)
+            took = f"{found.took:.1f}" if found.ended else f"{found.took:.1f}, as long as they wrote"
+            theirs = (f"{found.others / seconds:.1f}", f"{found.longest:.2f}") if writers else ("", "")
+            row(name, writers, took, found.lost, *theirs, len(found.wrong))
+            for each in found.wrong[:5]:
+                print(each, file=sys.stderr)
+            bad += bool(found.wrong) or not found.ended
+    return bad
 
 
 # -- mixed
@@ -515,8 +549,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rates(said.writers, said.minutes * 60 / 2 / len(said.writers))
         return 0
     if said.scene == "steady":
-        lines = [steady(writers, said.minutes * 60 / len(SLOW)) for writers in said.writers]
-        return int(any("NOT" in line or "wrong: 0" not in line for each in lines for line in each))
+        return min(steady_table(said.writers, said.minutes * 60 / len(SLOW) / len(said.writers)), 1)
     if said.scene == "again":
         verdict = again(said.folder)
         print(*verdict.wrong, f"wrong: {len(verdict.wrong)}", sep="\n")
