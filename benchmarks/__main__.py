@@ -1,140 +1,209 @@
-"""Measure, print, and write benchmarks/results.json and the table in benchmarks/README.md."""
+"""Measure, and write JSON and a page: see docs/explanation/benchmarks.md."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import re
+import sys
 import tempfile
-from collections.abc import Collection, Mapping
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
-from benchmarks.figures import FIGURES, Contender, Figure, Result
-from benchmarks.measure import Measured, measured
-from benchmarks.tables import QUICK, Size, build, tell
+from benchmarks import inputs
+from benchmarks.environments import CACHE, Absent
+from benchmarks.figures import LABELS, Contender, Figure
+from benchmarks.measure import INPUTS, Failed, Workshop
+from benchmarks.questions import figures
+from benchmarks.recipes import order, recipes
+from benchmarks.report import entry, keep, render
+from benchmarks.results import Measured, Result
+from benchmarks.sizes import FULL, QUICK, WARM, Size
 
 HERE = Path(__file__).resolve().parent
-LIBRARIES = ("deltalake", "duckdb", "polars", "pyarrow")
-TABLE = re.compile(r"(<!-- results -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def measure(
-    root: Path, figures: Collection[Figure], size: Size, rounds: int, *, fresh: bool
-) -> dict[Contender, Result]:
-    """All contenders of the figures, round by round; every second round in the opposite order."""
-    contenders = list(dict.fromkeys(c for figure in figures for c in (figure.ours, figure.peer)))
-    found: dict[Contender, list[Measured]] = {contender: [] for contender in contenders}
-    for number in range(rounds):
-        tell(f"round {number + 1} of {rounds}")
-        for contender in contenders[:: -1 if number % 2 else 1]:
-            found[contender].append(measured(contender.task, root, contender.table, size, fresh=fresh))
-    return {contender: Result(tuple(values)) for contender, values in found.items()}
+def tell(text: str) -> None:
+    """Progress, apart from the results."""
+    sys.stderr.write(text + "\n")
 
 
-def check(figures: Collection[Figure], results: Mapping[Contender, Result]) -> None:
-    """Both contenders of a figure gave the same answer. Raises ValueError."""
-    for figure in figures:
-        answers = [m.answer for c in (figure.ours, figure.peer) for m in results[c].rounds]
-        if figure.same_answer and any(answer != answers[0] for answer in answers):
-            raise ValueError(f"{figure.name}: the answers differ: {answers}")
+@dataclass
+class Run:
+    """What a run has found so far, by contender: figures share one that they have in common."""
+
+    workshop: Workshop
+    size: Size
+    chosen: Mapping[str, Figure]
+    warm: bool
+    found: dict[str, list[Measured]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Write the inputs and make the tables; a table that cannot be made is a reason why its users are missing."""
+        for size, small in ((self.size, False), *(((WARM, True),) if self.warm else ())):
+            known = recipes(size)
+            contenders = [c for name in self.chosen for c in self._twins(name, size)]
+            tables = order({(c.maker, c.table) for c in contenders if c.table}, size)
+            given = [c.parameters for c in contenders]
+            given += [step.parameters for _, recipe in tables for step in known[recipe].steps]
+            names = {value for parameters in given for name, value in parameters.items() if name in INPUTS}
+            # In another process, which gives its memory back.
+            writer = get_context("spawn").Process(target=inputs.write, args=(self.workshop.inputs(size), names, size))
+            writer.start()
+            writer.join()
+            if writer.exitcode:
+                raise Failed("the inputs were not written")
+            for maker, name in tables:
+                self._make(maker, name, size, small=small)
+
+    def _make(self, maker: str, name: str, size: Size, *, small: bool) -> None:
+        recipe, into = recipes(size)[name], self.workshop.kept(maker, name, size)
+        if into.exists():
+            return
+        if recipe.start and (reason := self.failed.get(f"{maker}-{recipe.start}-{size.rows}")):
+            self.failed[into.name] = reason
+            return
+        if not small:
+            tell(f"make {LABELS.get(maker, maker)}'s table: {name}")
+        try:
+            self.workshop.build(maker, recipe.start, recipe.steps, into, size, warm=small)
+        except (Absent, Failed) as error:
+            if maker == "ours":
+                raise
+            self.failed[into.name] = f"its table was not made: {error}" if isinstance(error, Failed) else str(error)
+            tell(f"  {error}")
+
+    def measure(self, rounds: int) -> Iterator[dict[str, dict[str, Any]]]:
+        """All contenders, every second round in the opposite order; after each round, what there is so far."""
+        turns = {
+            key: (figure, number, name)
+            for name, figure in self.chosen.items()
+            for number, contender in enumerate(figure.contenders)
+            for key in [_key(figure, contender)]
+        }
+        for round_ in range(rounds):
+            tell(f"round {round_ + 1} of {rounds}")
+            for key, (figure, number, name) in list(turns.items())[:: -1 if round_ % 2 else 1]:
+                if round_ < figure.rounds and key not in self.failed:
+                    self._turn(key, figure, figure.contenders[number], name, number)
+            yield {name: entry(figure, *self._results(figure), self.size) for name, figure in self.chosen.items()}
+
+    def _turn(self, key: str, figure: Figure, contender: Contender, name: str, number: int) -> None:
+        small = self._twins(name, WARM)[number] if self.warm else None
+        for one, size in ((contender, self.size), *(((small, WARM),) if small else ())):
+            table = self.workshop.kept(one.maker, one.table, size).name
+            if one.table and table in self.failed:
+                self.failed[key] = self.failed[table]
+                return
+        try:
+            measured = self.workshop.measured(figure, contender, small, self.size, WARM)
+            self.found.setdefault(key, []).append(measured)
+        except (Absent, Failed) as error:
+            if contender.peer == "ours":
+                raise
+            self.failed[key] = str(error)
+            tell(f"  {name}, {contender.label}: {error}")
+
+    def _results(self, figure: Figure) -> tuple[dict[str, Result], dict[str, str]]:
+        """Of a figure, by label: results, and why others are missing."""
+        keys = {contender.label: _key(figure, contender) for contender in figure.contenders}
+        found = {label: Result(tuple(self.found[key])) for label, key in keys.items() if key in self.found}
+        return found, {label: self.failed[key] for label, key in keys.items() if key in self.failed}
+
+    def _twins(self, name: str, size: Size) -> tuple[Contender, ...]:
+        """The contenders of a figure, at another size; those that were chosen."""
+        labels = {contender.label for contender in self.chosen[name].contenders}
+        return tuple(contender for contender in figures(size)[name].contenders if contender.label in labels)
 
 
-def row(figure: Figure, results: Mapping[Contender, Result]) -> str:
-    """One line of the table."""
-    ours, peer = results[figure.ours], results[figure.peer]
-    cells = [
-        figure.name,
-        f"{ours.median:,.1f} ({min(ours.times):,.1f}-{max(ours.times):,.1f})",
-        f"{peer.median:,.1f} ({min(peer.times):,.1f}-{max(peer.times):,.1f})",
-        f"{ours.median / peer.median:.3f}",
-        f"{ours.slowest_call:,.1f}",
-        f"{ours.read_mb:,.2f} / {peer.read_mb:,.2f}",
-        f"{ours.written_mb:,.2f} / {peer.written_mb:,.2f}",
-        f"{ours.peak_mb:,.0f} / {peer.peak_mb:,.0f}",
-        figure.goal,
-        "yes" if figure.met(ours, peer) else "**no**",
-    ]
-    return f"| {' | '.join(cells)} |"
+def _key(figure: Figure, contender: Contender) -> str:
+    words = [contender.peer, contender.verb, contender.maker, contender.table, dict(contender.parameters)]
+    return json.dumps([*words, figure.cold, figure.first, figure.writes])
 
 
-SIZES = ("read from disk, MB", "written, MB", "peak memory, MB")
-HEADINGS = ("ours, ms", "peer, ms", "ratio", "slowest call, ms", *SIZES, "goal", "met")
-HEADER = f"| | {' | '.join(HEADINGS)} |\n|{' --- |' * (len(HEADINGS) + 1)}"
+def _chosen(names: list[str], peers: list[str] | None, size: Size) -> dict[str, Figure]:
+    found = {}
+    for name, figure in figures(size).items():
+        if not names or name in names:
+            kept = [c for c in figure.contenders if peers is None or c.peer in {"ours", *peers}]
+            found[name] = Figure(**{**vars(figure), "contenders": tuple(kept)})
+    return found
 
 
-def machine() -> str:
-    """Where the figures come from."""
-    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"{os.cpu_count()} cores, {system}; {libraries}"
-
-
-def as_json(figures: Mapping[str, Figure], results: Mapping[Contender, Result], size: Size, rounds: int) -> str:
-    """The results for programs: every round of every contender, times in milliseconds."""
-
-    def values(contender: Contender) -> dict[str, object]:
-        result = results[contender]
-        numbers = {"median_ms": result.median, "slowest_call_ms": result.slowest_call}
-        sizes = {"read_mb": result.read_mb, "written_mb": result.written_mb, "peak_mb": result.peak_mb}
-        return {"task": contender.task, "table": contender.table, **numbers, **sizes, "rounds_ms": result.times}
-
-    return json.dumps(
-        {
-            "format": "tablever.benchmarks/v1",
-            "machine": machine(),
-            "rows": size.rows,
-            "rounds": rounds,
-            "figures": {
-                name: {
-                    "name": figure.name,
-                    "ours": values(figure.ours),
-                    "peer": values(figure.peer),
-                    "ratio": results[figure.ours].median / results[figure.peer].median,
-                    "goal": figure.goal,
-                    "met": figure.met(results[figure.ours], results[figure.peer]),
-                }
-                for name, figure in figures.items()
-            },
-        },
-        indent=1,
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    known, peers = (
+        list(figures(FULL)),
+        sorted({c.peer for f in figures(FULL).values() for c in f.contenders} - {"ours"}),
     )
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(known)}; all by default")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=FULL.rows, help="of the tables (%(default)s)")
+    parser.add_argument("--peers", help=f"only against these, set apart by commas: of {', '.join(peers)}")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="does it run: small tables, one round, no peer whose environment is not there, nothing kept",
+    )
+    parser.add_argument("--seconds", type=float, default=900, help="that a task of a peer may take (%(default)s)")
+    parser.add_argument(
+        "--folder", type=Path, help="where tables are built, and kept for later runs; a temporary one by default"
+    )
+    parser.add_argument(
+        "--environments", type=Path, default=CACHE, help="where those of the peers are kept (%(default)s)"
+    )
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="the folder written to (%(default)s)")
+    parser.add_argument("--render", action="store_true", help="measure nothing: write the page from what is there")
+    options = parser.parse_args()
+    options.peers = None if options.peers is None else [name for name in options.peers.split(",") if name]
+    unknown = sorted((set(options.figures) - set(known)) | (set(options.peers or ()) - set(peers)))
+    if unknown:
+        parser.error(f"no such figure or peer: {', '.join(unknown)}")
+    return options
 
 
 def main() -> int:
-    """Run the figures named, all by default; 0 whatever the times are."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)}; all by default")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="small tables, one round, one process: does it run")
-    parser.add_argument("--folder", type=Path, help="where the tables are built (8 GB); a temporary one by default")
-    options = parser.parse_args()
-    unknown = sorted(set(options.figures) - set(FIGURES))
-    if unknown:
-        parser.error(f"no such figure: {', '.join(unknown)}")
-    chosen = {name: figure for name, figure in FIGURES.items() if name in options.figures or not options.figures}
-    size, rounds = (QUICK, 1) if options.quick else (Size(), options.rounds)
-    with tempfile.TemporaryDirectory(dir=options.folder, prefix="tablever-benchmarks-") as folder:
-        needed = {contender.table for figure in chosen.values() for contender in (figure.ours, figure.peer)}
-        # Built in another process: a child's peak memory counts from what its parent had when it was started.
-        builder = get_context("spawn").Process(target=build, args=(Path(folder), size, needed))
-        builder.start()
-        builder.join()
-        if builder.exitcode:
-            return 1
-        results = measure(Path(folder), chosen.values(), size, rounds, fresh=not options.quick)
-    check(chosen.values(), results)
-    table = "\n".join([HEADER, *(row(figure, results) for figure in chosen.values())])
-    print(f"{machine()}\n\n{table}")
-    if not options.quick and not options.figures:
-        (HERE / "results.json").write_text(as_json(chosen, results, size, rounds) + "\n", "utf-8")
-        page = HERE / "README.md"
-        body = f"{size.rows:,} rows, {rounds} rounds; {machine()}.\n\n{table}\n"
-        page.write_text(TABLE.sub(lambda match: f"{match[1]}{body}{match[2]}", page.read_text("utf-8")), "utf-8")
-    return 0
+    """Run the figures named, all by default; 0 whatever the times are, 1 where contenders do not agree."""
+    options = _options()
+    if options.render:
+        print(render(options.results, list(figures(FULL))))
+        return 0
+    size = QUICK if options.quick else FULL.with_rows(options.rows)
+    rounds = 1 if options.quick else options.rounds
+    with nullcontext(options.folder) if options.folder else tempfile.TemporaryDirectory() as folder:
+        workshop = Workshop(
+            Path(folder),
+            options.environments,
+            install=not options.quick,
+            fresh=not options.quick,
+            seconds=options.seconds,
+        )
+        run = Run(workshop, size, _chosen(options.figures, options.peers, size), warm=not options.quick)
+        run.prepare()
+        results = Path(folder) / "results" if options.quick else options.results
+        entries: dict[str, dict[str, Any]] = {}
+        for entries in run.measure(rounds):
+            keep(results, entries, size)
+        page = render(results, list(figures(size)))
+        print(page.read_text("utf-8") if options.quick or options.figures else page)
+    return _told_apart(entries)
+
+
+def _told_apart(entries: Mapping[str, Mapping[str, Any]]) -> int:
+    """Say who gave another answer than ours."""
+    others = [
+        f"{name}: {label} answers {values['answer']}, ours {next(iter(figure['contenders'].values()))['answer']}"
+        for name, figure in entries.items()
+        for label, values in figure["contenders"].items()
+        if not values.get("same", True)
+    ]
+    for line in others:
+        tell(line)
+    return 1 if others else 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import polars as pl
 import pyarrow as pa
 
-ROWS = 5_000_000
 SOURCES = ["web", "app", "mail", "shop"]
 LABELS = ["neg", "neutral", "pos"]
 WORDS = (
@@ -38,8 +37,23 @@ def scattered(rows: int, count: int, *, seed: int = 1) -> pl.Series:
 
 def corrected(rows: int, count: int, *, seed: int = 1) -> pa.Table:
     """``count`` scattered reviews out of ``rows``, each with a new label and another text."""
-    old = _reviews(scattered(rows, count, seed=seed))
-    return _arrow(old.with_columns(label=pl.lit("mixed"), text="corrected: " + pl.col("text")))
+    return _corrected(scattered(rows, count, seed=seed))
+
+
+def clustered(rows: int, count: int) -> pa.Table:
+    """``count`` reviews next to each other, in the middle of ``rows``, each with a new label and another text."""
+    start = (rows - count) // 2
+    return _corrected(pl.int_range(start, start + count, dtype=pl.Int64, eager=True).alias("id"))
+
+
+def corrections(rows: int, count: int, *, times: int) -> pa.Table:
+    """``times`` times ``count`` corrected reviews, one lot after the other, each text saying which lot."""
+    lots = []
+    for seed in range(1, times + 1):
+        lot = pl.from_arrow(corrected(rows, count, seed=seed))
+        assert isinstance(lot, pl.DataFrame)
+        lots.append(lot.with_columns(text=pl.lit(f"{seed} ") + pl.col("text")))
+    return _arrow(pl.concat(lots))
 
 
 def with_corrections(rows: pa.Table, corrections: pa.Table) -> pa.Table:
@@ -55,6 +69,10 @@ def shuffled(rows: pa.Table) -> pa.Table:
     frame = pl.from_arrow(rows)
     assert isinstance(frame, pl.DataFrame)
     return _arrow(frame.sample(fraction=1.0, seed=1, shuffle=True))
+
+
+def _corrected(ids: pl.Series) -> pa.Table:
+    return _arrow(_reviews(ids).with_columns(label=pl.lit("mixed"), text="corrected: " + pl.col("text")))
 
 
 def _reviews(ids: pl.Series) -> pl.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -129,11 +128,3 @@ def test_ci_takes_the_readme_command() -> None:
     assert pattern is not None
     assert len(re.findall(pattern[1], README, re.MULTILINE)) == 1
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
-
-
-def test_benchmarks_run() -> None:
-    """``python -m benchmarks --quick`` measures every figure on small tables, and the contenders agree."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
