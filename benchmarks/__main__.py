@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from fnmatch import filter as fnmatch_filter
+from fnmatch import fnmatch
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -128,7 +130,7 @@ def _key(figure: Figure, contender: Contender) -> str:
 def _chosen(names: list[str], peers: list[str] | None, size: Size) -> dict[str, Figure]:
     found = {}
     for name, figure in figures(size).items():
-        if not names or name in names:
+        if not names or any(fnmatch(name, pattern) for pattern in names):
             kept = [c for c in figure.contenders if peers is None or c.peer in {"ours", *peers}]
             found[name] = Figure(**{**vars(figure), "contenders": tuple(kept)})
     return found
@@ -140,7 +142,9 @@ def _options() -> argparse.Namespace:
         list(figures(FULL)),
         sorted({c.peer for f in figures(FULL).values() for c in f.contenders} - {"ours"}),
     )
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(known)}; all by default")
+    parser.add_argument(
+        "figures", nargs="*", metavar="FIGURE", help=f"or a pattern, of {', '.join(known)}; all by default"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=FULL.rows, help="of the tables (%(default)s)")
     parser.add_argument("--peers", help=f"only against these, set apart by commas: of {', '.join(peers)}")
@@ -160,7 +164,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--render", action="store_true", help="measure nothing: write the page from what is there")
     options = parser.parse_args()
     options.peers = None if options.peers is None else [name for name in options.peers.split(",") if name]
-    unknown = sorted((set(options.figures) - set(known)) | (set(options.peers or ()) - set(peers)))
+    unknown = [pattern for pattern in options.figures if not fnmatch_filter(known, pattern)]
+    unknown += sorted(set(options.peers or ()) - set(peers))
     if unknown:
         parser.error(f"no such figure or peer: {', '.join(unknown)}")
     return options

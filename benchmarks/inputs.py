@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks import data
 from benchmarks.sizes import EACH, Size
+
+CHUNK = 10_000_000  # rows
 
 
 def write(folder: Path, names: Collection[str], size: Size) -> None:
@@ -17,10 +21,25 @@ def write(folder: Path, names: Collection[str], size: Size) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in sorted(names):
         path = folder / f"{name}.parquet"
-        if not path.exists():
+        if path.exists():
+            continue
+        part = path.with_suffix(".part")
+        if name == "base" and size.rows > CHUNK:
+            _write_large(part, size)
+        else:
             frame = pl.from_arrow(rows_of(name, size))
             assert isinstance(frame, pl.DataFrame)
-            frame.write_parquet(path)
+            frame.write_parquet(part)
+        part.rename(path)
+
+
+def _write_large(path: Path, size: Size) -> None:
+    """The base in pieces, for tables that are larger than memory likes."""
+    pieces = (data.reviews(min(CHUNK, size.rows - start), start=start) for start in range(0, size.rows, CHUNK))
+    first = next(pieces)
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        for piece in chain([first], pieces):
+            writer.write_table(piece)
 
 
 def rows_of(name: str, size: Size) -> pa.Table:
@@ -29,8 +48,8 @@ def rows_of(name: str, size: Size) -> pa.Table:
     ``base``: the table's first version. ``more-N``: as many again. ``scattered-N-SEED`` and ``clustered-N``: N of them
     corrected. ``after-N-SEED`` and ``shuffled-N-SEED``: all of them, those N corrected, in the old order or another.
     ``keys-N``: N of their keys. ``lots-N-TIMES``: so many lots of N corrected. ``new-N``: N that are not among them.
-    ``filler-M-N``: rows of
-    the small appends M to N. ``early``, ``early-N-TIMES``: the first rows, and lots of corrections.
+    ``filler-M-N``: rows of the small appends M to N. ``early``, ``early-N-TIMES``: the first rows, and lots of
+    corrections of them.
     """
     kind, *numbers = name.split("-")
     return KINDS[kind](size, *map(int, numbers))

@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from packaging.requirements import Requirement
 
+from benchmarks import inputs
 from benchmarks.environments import Absent
 from benchmarks.figures import Contender, Figure, at_most
 from benchmarks.measure import Failed, Workshop
@@ -113,6 +115,16 @@ def test_environments_are_plain_pins(path: Path) -> None:
     libraries = re.search(r"^LIBRARIES = \((.*)\)$", path.with_suffix(".py").read_text("utf-8"), re.MULTILINE)
     assert libraries is not None
     assert {name.strip('" ') for name in libraries[1].split(",")} - {""} <= set(pins)
+
+
+def test_large_inputs_are_written_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base of a large table holds the same rows, in the same order, as if it were written at once."""
+    inputs.write(tmp_path / "whole", {"base"}, WARM)
+    monkeypatch.setattr(inputs, "CHUNK", 300)
+    inputs.write(tmp_path / "pieces", {"base"}, WARM)
+    whole, pieces = (pq.read_table(tmp_path / name / "base.parquet") for name in ("whole", "pieces"))
+    assert pieces == whole
+    assert pq.ParquetFile(tmp_path / "pieces" / "base.parquet").num_row_groups == 4
 
 
 def test_a_peer_that_fails_is_told() -> None:

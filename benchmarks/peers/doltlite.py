@@ -25,7 +25,7 @@ DIFF = "SELECT sum(diff_type = 'added'), sum(diff_type = 'removed'), sum(diff_ty
 
 
 def create(table: Path, rows: str, **_: object) -> Sequence[Call]:
-    """A table, its rows in one transaction, a commit."""
+    """A table, its rows in transactions of 100,000, a commit."""
 
     def call() -> None:
         table.mkdir()
