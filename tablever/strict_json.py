@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -26,8 +27,8 @@ def no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """For ``object_pairs_hook``: the object; raises ValueError where a key stands twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+        repeated, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {repeated!r} stands twice")
     return found
 
 

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -155,9 +155,9 @@ def _read_bounds(file: DataFile, column: str, kind: pa.DataType) -> Bounds | Non
     low, high = _value(stats.get("minValues"), column), _value(stats.get("maxValues"), column)
     try:
         lower, upper = _typed(low, kind), _typed(high, kind)
-    except (ValueError, TypeError, OverflowError, InvalidOperation):
+        return None if lower is None or upper is None else _widened(lower, upper)
+    except (ValueError, TypeError, ArithmeticError):  # decimals have errors of their own for what overflows
         return None
-    return None if lower is None or upper is None else _widened(lower, upper)
 
 
 def _widened(lower: Any, upper: Any) -> Bounds | None:

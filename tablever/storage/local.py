@@ -305,7 +305,7 @@ class LocalStorage:
 
         Dying in between leaves it under both.
         """
-        source, place = self.path(relative), self.path(target)
+        source, place = self._writable(relative), self._writable(target)
         with storage_errors(f"move '{source}' to '{place}'"):
             make_folder(place.parent)
             try:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tablever.delta import stats
+from tablever.model import DataFile
 
 
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
@@ -29,3 +30,12 @@ def test_bounds_of_floats_hold_for_every_value(
     said = json.loads(stats.gather(pa.table({"f": pa.chunked_array(chunks, kind)})))
     found = (said["minValues"]["f"], said["maxValues"]["f"]) if said["minValues"] else None
     assert found == bounds
+
+
+@pytest.mark.parametrize("number", ["1e99999999999", "-1e99999999999", "1e-99999999999", "NaN", "1e999999"])
+def test_bounds_that_no_decimal_holds_are_none(number: str) -> None:
+    """Statistics of others may say any number: what cannot be computed with prunes nothing."""
+    said = json.dumps({"numRecords": 1, "minValues": {"d": number}, "maxValues": {"d": number}})
+    file = DataFile("x", 1, 0, {}, stats=said.replace(f'"{number}"', number) if number != "NaN" else said)
+    found = stats.bounds(file, "d", pa.decimal128(10, 2))
+    assert found is None or found.lower <= found.upper
