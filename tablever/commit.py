@@ -24,7 +24,7 @@ from typing import Any
 from tablever import __version__
 from tablever.datafiles import UNCOMMITTED, Staging
 from tablever.delta import features, seals
-from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, render_entry
+from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, decode_path, render_entry
 from tablever.delta.listing import LOG_FOLDER
 from tablever.delta.replay import row_order
 from tablever.digest_cache import known_digest
@@ -42,6 +42,7 @@ from tablever.model import Digest, Metadata, Snapshot, Version
 from tablever.plan import Proposal
 
 CHECKPOINT_INTERVAL = 50
+SYNCED_BY_NOW = 600  # seconds; Linux writes what is dirty after half a minute
 LONGEST_PAUSE = 0.5  # seconds, after a lost race
 BATCH_PREFIX = "tablever:"
 DELTA_OPERATIONS = {
@@ -105,7 +106,7 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
     attempt = 0
     vacuum: int | None = None
     while True:
-        number, entry, landed = 0, b"", False
+        number, entry, landed, putting = 0, b"", False, False
         proposal: Proposal | None = None
         try:
             head = log.head()
@@ -128,10 +129,14 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
                 entry, moment = _entry(log, head, proposal, record)
                 staging.settle()
                 _check_staged(log, head, staging, proposal)
+                _sync_others(log, head)
+                putting = True
                 landed = log.storage.put_if_absent(entry_path(number), entry)
         except BaseException as error:
             if getattr(error, "unsure", False):  # what it names must stay: it may be there, or come to be there yet
                 raise _unknown(log, number, error) from None
+            if putting and _may_come_yet(log, error):
+                raise
             if not entry or not _is_ours(log, number, entry):
                 _give_up(staging)
                 raise
@@ -154,6 +159,9 @@ def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Ve
     except BaseException as error:
         if getattr(error, "unsure", False):
             raise _unknown(log, 0, error) from None
+        if _may_come_yet(log, error):
+            error.__dict__["unsure"] = True  # whoever made the folder must leave it, too
+            raise
         if _is_ours(log, 0, entry):
             raise _unsure(log, 0, error) from error
         _give_up(staging)
@@ -214,8 +222,15 @@ def _is_ours(log: Log, number: int, entry: bytes) -> bool:
     """Whether the entry is in the log after all, though the put raised: its last sync may be what failed."""
     try:
         return log.storage.get(entry_path(number)) == entry
-    except OSError:
+    except FileNotFoundError:
         return False
+    except StorageError as error:
+        raise _unknown(log, number, error) from error
+
+
+def _may_come_yet(log: Log, error: BaseException) -> bool:
+    """Whether an interrupted put may still be under way to a store: what it names must stay, for a vacuum to find."""
+    return not isinstance(error, Exception) and bool(log.storage.look_seconds)
 
 
 def _check_metadata(record: Record) -> None:
@@ -266,6 +281,25 @@ def _check_staged(log: Log, head: Snapshot, staging: Staging, proposal: Proposal
         hint="run it again, and let nothing remove files that are younger than a commit takes",
         file=gone,
     )
+
+
+def _sync_others(log: Log, head: Snapshot) -> None:
+    """Make durable what others committed just before: not all of them sync, and ours must not outlive what it rests on.
+
+    What is older than SYNCED_BY_NOW the system has written by itself, and what a store has is durable.
+    """
+    if log.storage.look_seconds:
+        return
+    for number in range(head.version, -1, -1):
+        if log.is_own(number):
+            return
+        with suppress(FileNotFoundError, VersionVacuumedError):  # what is gone is nothing to be lost
+            if time.time() - log.storage.modified(entry_path(number)) > SYNCED_BY_NOW:
+                return
+            for action in log.entry(number).actions:
+                if isinstance(action, Add):
+                    log.storage.sync(decode_path(action.file.path, root=log.storage.uri, allowed=log.storage.allowed))
+            log.storage.sync(entry_path(number))
 
 
 def _batch_loaded(log: Log, head: Snapshot, record: Record) -> Version | None:

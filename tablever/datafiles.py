@@ -6,16 +6,14 @@ with time, so that within one commit the order of paths is the order in which ro
 
 from __future__ import annotations
 
+import _thread
 import itertools
-import os
 import threading
 import time
 import uuid
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from urllib.parse import quote
 
 import polars as pl
@@ -38,7 +36,6 @@ FILE_BYTES = 256 * 1024 * 1024
 ROW_GROUP_ROWS = 131_072
 PAGE_BYTES = 32 * 1024  # scattered rows are fetched page by page: at 1 MB, 1,000 of 5 million cost half as much again
 DICTIONARY_SAMPLE = 10_000
-MOST_SYNCS = 16  # at once in a process, of all its commits
 # What may stand in the path of a relative URI; a colon may not, in its first part.
 URI_CHARACTERS = frozenset("/=-._~!$&'()+,;@")
 UNCOMMITTED = -1
@@ -56,7 +53,7 @@ class Staging:
     paths: list[str] = field(default_factory=list)
     written: dict[Hashable, tuple[DataFile, ...]] = field(default_factory=dict)
     reusable: set[str] = field(default_factory=set)
-    _closing: Future[None] | None = None
+    _closing: _Aside | None = None
 
     @contextmanager
     def create(self, path: str) -> Iterator[NewObject]:
@@ -66,20 +63,22 @@ class Staging:
         with ExitStack() as stack:
             file = stack.enter_context(self.storage.create(path))
             yield file
-            self._closing = _aside(stack.pop_all().close)
+            self._closing = _Aside(stack.pop_all().close)
 
     def settle(self) -> None:
         """Wait for the object that is being closed. Raises StorageError where that failed: then it is not there."""
-        if self._closing is not None:
-            closing, _ = self._closing, wait([self._closing])  # who is interrupted here waits again when cleaning up
+        closing = self._closing
+        if closing is not None:
+            closing.wait()
             self._closing = None
-            closing.result()
+            if closing.error is not None:
+                raise closing.error
 
     def gone(self, names: Iterable[str]) -> str | None:
         """The first of the objects of these names that was written, and is there no more; None where all are."""
         self.settle()
-        written = set(self.paths)
-        return next((name for name in sorted(names) if name in written and not self.storage.exists(name)), None)
+        ours = sorted(set(self.paths).intersection(names))
+        return next((name for name, size in zip(ours, self.storage.sizes(ours), strict=True) if size is None), None)
 
     def reuse(self, names: Iterable[str]) -> None:
         """Keep objects after a lost race: the next try may use them again."""
@@ -98,9 +97,7 @@ class Staging:
         try:
             self.settle()
         finally:
-            for path in self.paths:
-                if path not in keep:
-                    self.storage.remove(path)
+            self.storage.remove_many([path for path in self.paths if path not in keep])
             self.paths = [path for path in self.paths if path in keep]
 
     def holds(self, names: Iterable[str]) -> bool:
@@ -108,22 +105,36 @@ class Staging:
         return set(names) <= set(self.paths)
 
 
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(MOST_SYNCS, "tablever-sync")
+class _Aside:
+    """Something that is being done in a thread of its own, from the start; here and now where none can be started.
 
+    A bare thread and a bare lock: the locks of a pool, a future or an event may stay held where an interrupt strikes.
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.cache_clear)  # threads stay with the parent
+    Attributes:
+        error: what it raised, once it has been waited for.
+    """
 
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.error: BaseException | None = None
+        self._work, self._ended, self._running = work, False, _thread.allocate_lock()
+        self._running.acquire()
+        try:
+            _thread.start_new_thread(self._run, ())
+        except RuntimeError:  # too many, or the interpreter is ending
+            self._run()
 
-def _aside(work: Callable[[], None]) -> Future[None] | None:
-    """Do something in another thread; here and now, with None, where the interpreter ends and starts no more."""
-    try:
-        return _threads().submit(work)
-    except RuntimeError:
-        work()
-        return None
+    def wait(self) -> None:
+        """Until it has been done; who is interrupted may wait again."""
+        if not self._ended:
+            self._running.acquire()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - who waits for it raises it
+            self.error = error
+        self._ended = True
+        self._running.release()
 
 
 _stamps = itertools.count()

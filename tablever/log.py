@@ -8,10 +8,12 @@ be dropped and made anew at the same place).
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,6 +28,7 @@ from tablever.delta.listing import entry_path
 from tablever.errors import (
     CorruptionError,
     InvalidInputError,
+    TableverError,
     TagNotFoundError,
     VersionNotFoundError,
     VersionVacuumedError,
@@ -39,6 +42,8 @@ from tablever.storage import Place, Storage, open_storage, reaching
 from tablever.texts import plural
 
 __all__ = ["Entry", "HasLog", "Log", "TableLike", "entry_path", "open_log"]
+
+logger = logging.getLogger("tablever")
 
 KEPT_SNAPSHOTS = 16
 VACUUM = "tablever.vacuum"  # the application id under which a snapshot knows the newest vacuum of ours
@@ -172,9 +177,9 @@ class Log:
     def entry_starts(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
         """The first kilobytes of the log entries ``first`` to ``last``, both included, each with its number.
 
-        Of an entry of ours they hold the first line, and what the second begins with.
+        Of an entry of ours they hold the first line, and what the second begins with. Each entry fits its own digest.
 
-        Raises VersionVacuumedError, CorruptionError where one is gone.
+        Raises VersionVacuumedError, CorruptionError where one is gone, or is not as it was written.
         """
         return ((number, self._files.start(number)) for number in range(first, last + 1))
 
@@ -219,12 +224,19 @@ class Log:
         info = commits.find_info(values)
         self._files.note_time(number, info)
         self._digest = number, _recorded_digest(commits.own_record(info) or {})
-        head = self._head
-        if head is not None and head.snapshot.version == number - 1 and self._files.is_newest(number, data):
-            state = replay.apply(head.state, self._files.actions(number, values))
-            self._head = self._snapshots[number] = self._built(number, state)
+        self._carry(number, data, values)
         self._versions[number] = self._describe_values(number, data, values)
         return self._versions[number]
+
+    def _carry(self, number: int, data: bytes, values: list[dict[str, Any]]) -> None:
+        """Make the head of an entry that was put just now, where it is the newest; else the next look reads it."""
+        head = self._head
+        try:
+            if head is not None and head.snapshot.version == number - 1 and self._files.is_newest(number, data):
+                state = replay.apply(head.state, self._files.actions(number, values))
+                self._head = self._built(number, state)
+        except TableverError:  # the version is in the log: whoever looks next is told
+            logger.info("the head of '%s' is read again", self.name, exc_info=True)
 
     def signature(self, number: int) -> Signature:
         """When a version was made, by whom and why: what ``version`` says, and of its entry no more is read than that.
@@ -333,6 +345,11 @@ class Log:
         except VersionVacuumedError:
             return EMPTY
 
+    def is_own(self, number: int) -> bool:
+        """Whether tablever made a version, as its entry has it. Raises CorruptionError."""
+        newest = self._digest
+        return (newest is not None and newest[0] == number) or bool(self.record(number))
+
     def digest(self, number: int) -> Digest | None:
         """The digest of a version's rows, as its entry has it; None where that has none, or is not as it was written.
 
@@ -427,7 +444,7 @@ class Log:
         entries = self._files.relist().entries
         oldest = entries[0] if entries else newest
         sought = (time - commits.EPOCH) // timedelta(milliseconds=1)
-        first = self._time(oldest).milliseconds
+        first = self._sure_time(oldest)
         if first > sought:
             raise VersionNotFoundError(
                 f"no version at {time.isoformat()} in '{self.name}': "
@@ -439,11 +456,17 @@ class Log:
             )
         while oldest < newest:
             middle = (oldest + newest + 1) // 2
-            if self._time(middle).milliseconds <= sought:
+            if self._sure_time(middle) <= sought:
                 oldest = middle
             else:
                 newest = middle - 1
         return oldest
+
+    def _sure_time(self, number: int) -> int:
+        """A version's time in milliseconds. Raises CorruptionError where a damaged entry would have told it."""
+        with suppress(VersionVacuumedError):
+            self._files.info(number)
+        return self._time(number).milliseconds
 
     def _hashed(self, digits: str) -> int:
         for version in reversed(self.versions()):

@@ -31,7 +31,7 @@ from tablever.tail import torn_tail
 
 POINTER = f"{LOG_FOLDER}/_last_checkpoint"
 POINTER_BYTES = 65_536  # of others: it may hold the schema of the checkpoint
-FIRST_LINE = 8192  # an entry's commitInfo, the filter of its keys included
+START = 16_384  # an entry's commitInfo, the filter of its keys included, and mostly all of it
 # what one checkpoint costs to read, in log entries
 CHECKPOINT_COST = 32
 
@@ -165,15 +165,20 @@ class LogFiles:
         return data
 
     def start(self, number: int) -> bytes:
-        """The first FIRST_LINE bytes of a version's log entry."""
+        """The first START bytes of a version's log entry, which as a whole fits its own digest."""
         kept = self._kept
         if kept is not None and kept[0] == number:
-            return kept[1][:FIRST_LINE]
+            return kept[1][:START]
         try:
-            return self.storage.get_range(entry_path(number), 0, FIRST_LINE)
+            found = self.storage.get_range(entry_path(number), 0, START)
         except FileNotFoundError as error:
             self.relist()
             raise self._gone(number) from error
+        if len(found) == START:
+            return self.whole_entry(number)[:START]
+        with self._told(number):
+            check_seal(found, name=entry_name(number))
+        return found
 
     def _values(self, number: int, data: bytes) -> list[dict[str, Any]]:
         """The JSON objects of a version's log entry."""

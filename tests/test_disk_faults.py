@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
+import tablever as tv
+from tablever import datafiles
 from tests import faults
 from tests.campaigns import crashes
 from tests.faults import Bench, Call, Zygote
@@ -83,3 +89,53 @@ def test_the_campaign_in_short(capsys: pytest.CaptureFixture[str]) -> None:
     """A few rounds of random operations, kinds, calls and faults find nothing."""
     assert crashes.main(["--rounds", "6", "--seed", "7"]) == 0
     assert "6 rounds" in capsys.readouterr().out
+
+
+def test_a_system_that_starts_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be started, what a commit names is synced all the same before its entry is there."""
+    calls: list[str] = []
+    sync, link = os.fsync, os.link
+
+    def refused(*_: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    def synced(descriptor: int) -> None:
+        calls.append("sync " + Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    def linked(source: Any, target: Any) -> None:
+        calls.append("link " + Path(target).name)
+        link(source, target)
+
+    monkeypatch.setattr(datafiles._thread, "start_new_thread", refused)
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "link", linked)
+    table = tv.create_table(tmp_path / "t", [{"id": 1}], key="id")
+    monkeypatch.undo()
+    data = next((tmp_path / "t").glob("*.parquet")).name
+    assert calls.index(f"sync {data}") < calls.index(f"link {0:020d}.json")
+    assert tv.read_version(table).num_rows == 1
+
+
+def test_what_another_tool_committed_is_synced_before_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit of ours makes durable what it rests on; on top of our own, nothing is synced again."""
+    path = tmp_path / "t"
+    table = tv.create_table(path, [{"id": 1}], key="id")
+    ours = set(DeltaTable(path).file_uris())
+    for number in (2, 3):
+        write_deltalake(path, pa.table({"id": pa.array([number], pa.int64())}), mode="append")
+    theirs = {f"{n:020d}.json" for n in (1, 2)} | {Path(add).name for add in set(DeltaTable(path).file_uris()) - ours}
+    synced: list[str] = []
+    sync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    tv.append(table, [{"id": 4}])
+    assert theirs <= set(synced)
+    synced.clear()
+    tv.append(path, [{"id": 5}])
+    assert not theirs & set(synced)
+    assert f"{3:020d}.json" not in synced

@@ -17,7 +17,7 @@ from tablever import frames, rows
 from tablever.changes import cancel
 from tablever.creation import Deletes
 from tablever.history import folds, images, probe
-from tablever.logfiles import FIRST_LINE
+from tablever.logfiles import START
 from tests.sealing import rewrite
 
 ROWS, COMMITS, CHANGED = 20_000, 150, 10
@@ -106,10 +106,10 @@ def test_the_start_of_an_entry_that_ends_anywhere(tmp_path: Path, left: int) -> 
     """New settings are seen wherever the first kilobytes of their entry end, in their first letters too."""
     tables = [tv.create_table(tmp_path / name, [{"id": 1, "x": 2}]) for name in ("probe", "t")]
     size = 0
-    for table, length in zip(tables, (0, FIRST_LINE - 1), strict=True):
+    for table, length in zip(tables, (0, START - 1), strict=True):
         tv.set_key(table, "id", metadata={"why": "m" * (length - left - size)})
         size = (Path(table.uri) / "_delta_log" / f"{1:020d}.json").read_bytes().index(b"\n")
-    assert size == FIRST_LINE - 1 - left
+    assert size == START - 1 - left
     v2 = tv.update(tables[1], {"x": "3"}, where="id = 1")
     assert v2 is not None
     assert [event.version for event in tv.row_history(tables[1], 1)] == [0, v2.number]

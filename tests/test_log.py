@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from tablever.errors import (
     CorruptionError,
     InvalidInputError,
     RefError,
+    StorageError,
     TableNotFoundError,
     TableverError,
     TagNotFoundError,
@@ -181,6 +183,63 @@ def test_a_writer_reads_none_of_its_own_commits(tmp_path: Path, monkeypatch: pyt
     version = tv.append(writer, [{"id": 3}])
     assert version is not None
     assert version.rows == 3
+
+
+def test_a_look_that_fails_after_the_commit_does_not_fail_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once an entry is in the log, the write returns its version, though the disk lets nobody look any more."""
+    writer = tv.create_table(tmp_path / "t", [{"id": 1}], key="id")
+    fingerprint, put = LocalStorage.fingerprint, LocalStorage.put_if_absent
+    there: list[str] = []
+
+    def noting(self: LocalStorage, path: str, data: bytes) -> bool:
+        there.append(path)
+        return put(self, path, data)
+
+    def failing(self: LocalStorage, path: str) -> Any:
+        if there:
+            raise StorageError("cannot look: too many open files")
+        return fingerprint(self, path)
+
+    monkeypatch.setattr(LocalStorage, "put_if_absent", noting)
+    monkeypatch.setattr(LocalStorage, "fingerprint", failing)
+    version = tv.append(writer, [{"id": 2}])
+    assert version is not None
+    there.clear()
+    assert (version.number, version.rows) == (1, 2)
+    assert writer.log.head() == open_log(tmp_path / "t").head()
+
+
+FLIPS: dict[str, Callable[[bytes], bytes]] = {
+    "the time": lambda entry: re.sub(
+        rb'("timestamp":\d{6})(\d)', lambda m: m[1] + bytes([m[2][0] ^ 1]), entry, count=1
+    ),
+    "a count": lambda entry: re.sub(rb'("rowsAdded":)(\d)', lambda m: m[1] + bytes([m[2][0] ^ 1]), entry, count=1),
+    "the keys": lambda entry: re.sub(rb'("filter":"..)(.)', lambda m: m[1] + (b"B" if m[2] == b"A" else b"A"), entry),
+    "all of it": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("what", FLIPS)
+@pytest.mark.parametrize("size", [0, 40_000])
+def test_a_damaged_entry_answers_nothing(tmp_path: Path, what: str, size: int) -> None:
+    """What the start of an old entry says of time, counts and keys is taken from a whole entry, or not at all."""
+    path = tmp_path / "t"
+    table = tv.create_table(path, [{"id": 0}], key="id")
+    for number in range(1, 53):
+        tv.append(table, [{"id": number}], metadata={"why": "m" * size} if number == 30 else None)
+    time = tv.list_versions(table)[30].timestamp
+    entry = path / entry_path(30)
+    damaged = FLIPS[what](entry.read_bytes())
+    assert damaged != entry.read_bytes()
+    entry.write_bytes(damaged)
+    for ask in (
+        lambda: tv.read_version(path, time),
+        lambda: tv.row_history(path, 30),
+        lambda: tv.blame(path, keys=[30]),
+    ):
+        with pytest.raises(CorruptionError, match=r"0030\.json"):
+            ask()
+    assert tv.read_version(path).num_rows == 53
 
 
 @pytest.mark.parametrize("versions", [1, 2, 3, 4])

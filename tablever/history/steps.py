@@ -26,7 +26,7 @@ from tablever.history.view import View
 from tablever.key_filters import KeyFilter
 from tablever.layout import table_schema
 from tablever.log import Log
-from tablever.logfiles import FIRST_LINE
+from tablever.logfiles import START
 from tablever.model import ChangeFile, DataFile, Metadata, Protocol, Snapshot
 
 _SETTINGS = (b'{"protocol"', b'{"metaData"')  # what the second line of an entry with new settings begins with
@@ -153,7 +153,7 @@ def _record(data: bytes) -> Mapping[str, Any] | None:
     That is: of others' entries, and of ours that change the protocol or the settings, which stand in the second line.
     """
     line, end, rest = data.partition(b"\n")
-    cut = len(data) == FIRST_LINE and len(rest) < max(map(len, _SETTINGS))
+    cut = len(data) == START and len(rest) < max(map(len, _SETTINGS))
     if not end or cut or not line.startswith(b'{"commitInfo":{') or rest.startswith(_SETTINGS):
         return None
     try:

@@ -25,10 +25,9 @@ from tablever.delta.listing import LOG_FOLDER
 from tablever.errors import StorageError
 from tablever.fences import check_readable, check_regular, check_writable, open_regular
 from tablever.storage.counted import CountedWriter
-from tablever.storage.protocol import Stored
+from tablever.storage.protocol import Stored, check_size
 
 BUFFER_BYTES = 256 * 1024
-MOST_BYTES = 1 << 28  # of an object that is read whole: a log entry of half a million files
 
 
 @contextmanager
@@ -96,13 +95,7 @@ class LocalStorage:
         """All bytes of an object, of at most MOST_BYTES. Raises as ``open``."""
         path = self.location(relative)
         with storage_errors(f"read '{path}'"), self._opened(relative) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MOST_BYTES:
-                raise StorageError(
-                    f"cannot read '{path}' whole: it has {size:,} bytes, more than any log needs",
-                    file=relative,
-                    size=size,
-                )
+            check_size(os.fstat(file.fileno()).st_size, path)
             return file.readall()
 
     def get_range(self, relative: str, start: int, length: int) -> bytes:

@@ -10,6 +10,8 @@ import errno
 import hashlib
 import io
 import os
+import random
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -23,7 +25,7 @@ from tablever.delta.listing import LOG_FOLDER
 from tablever.errors import StorageError, UnsupportedFeatureError
 from tablever.storage.bucket import RETRIES, Bucket, retries
 from tablever.storage.counted import CountedWriter
-from tablever.storage.protocol import Stored
+from tablever.storage.protocol import Stored, check_size
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 AT_ONCE = 16
 # More objects than this are looked up by listing the table, which names a thousand a request.
 LOOKED_UP = 100
+PAUSE = 0.1  # seconds, doubled with every try
 TRIES = 4
 PIECE_BYTES = 8 * 1024 * 1024
 # An object that is put once; what is answered to a second put of it tells whether the store keeps conditions.
@@ -78,9 +81,11 @@ class ObjectStorage:
     # -- reading
 
     def get(self, path: str) -> bytes:
-        """All bytes of an object. Raises FileNotFoundError, StorageError."""
+        """All bytes of an object, of at most MOST_BYTES. Raises FileNotFoundError, StorageError."""
         with self._reading(path):
-            return bytes(self.bucket.client.get(self.key(path)).bytes())
+            found = self.bucket.client.get(self.key(path))
+            check_size(found.meta["size"], self.location(path))
+            return bytes(found.bytes())
 
     def get_many(self, paths: Iterable[str]) -> Iterator[bytes]:
         """All bytes of each object, in order; some are fetched at once."""
@@ -276,7 +281,8 @@ class ObjectStorage:
         self._prove_conditions()
         doing = f"write '{self.location(path)}'"
         failure: Exception | None = None
-        for _ in range(TRIES):
+        for tried in range(TRIES):
+            time.sleep(random.uniform(0, PAUSE * (2**tried - 1)))  # another writer's put may be under way
             try:
                 with self.bucket.errors(doing):
                     try:

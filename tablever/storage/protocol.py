@@ -13,6 +13,18 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self
 
+from tablever.errors import StorageError
+
+MOST_BYTES = 1 << 28  # of an object that is read whole: a log entry of half a million files
+
+
+def check_size(size: int, location: str) -> None:
+    """Raises StorageError for an object that is too large to be read whole."""
+    if size > MOST_BYTES:
+        raise StorageError(
+            f"cannot read '{location}' whole: it has {size:,} bytes, more than any log needs", file=location, size=size
+        )
+
 
 @dataclass(frozen=True)
 class Stored:

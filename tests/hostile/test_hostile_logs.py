@@ -16,7 +16,7 @@ import pytest
 import tablever as tv
 from tablever.delta import checkpoint, roaring, vectors
 from tablever.errors import CorruptionError, StorageError, TableverError, UnsupportedFeatureError
-from tablever.storage import local
+from tablever.storage import protocol
 from tests.hostile.making import actions_of, entry_file, good_table, replaced, survive, write_entry
 
 
@@ -93,7 +93,7 @@ def test_an_object_too_large_to_be_a_log_is_not_read(table: Path, monkeypatch: p
         file.truncate(10**9)
     with pytest.raises(StorageError, match="1,000,000,000 bytes"):
         tv.read_version(table)
-    monkeypatch.setattr(local, "MOST_BYTES", 10)
+    monkeypatch.setattr(protocol, "MOST_BYTES", 10)
     with pytest.raises(StorageError):
         tv.read_version(table, 0)
 

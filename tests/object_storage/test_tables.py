@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tablever.errors import (
     VersionVacuumedError,
 )
 from tablever.storage import open_storage
+from tablever.storage.objects import ObjectStorage
 from tests import reading
 from tests.object_storage.faults import Fault, FaultyNetwork, asked
 from tests.object_storage.places import environment, place, quick
@@ -247,6 +249,32 @@ def test_nobody_knows(network: FaultyNetwork, table: tv.Table) -> None:
     network.heal()
     assert tv.read_version(table).column("id").to_pylist()[-1] == 200
     assert not tv.verify(table, level="rows").damaged
+
+
+@pytest.mark.parametrize("verb", ["append", "create"])
+def test_an_interrupted_put_that_comes_late(
+    network: FaultyNetwork, seaweedfs: Server, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Ctrl-C while a commit is being put leaves what it names: the store may do it yet, and then it is whole."""
+    server = seaweedfs.through(network.address)
+    uri, options = place(server), quick(server)
+    table = tv.create_table(uri, ROWS, key="id", storage_options=options) if verb == "append" else None
+    rows = [{"id": 200, "part": "p", "stars": 1, "text": "t"}]
+    create = partial(tv.create_table, uri, ROWS, key="id", storage_options=options)
+    write: Callable[[], object] = partial(table.append, rows) if table is not None else create
+    put, late = ObjectStorage.put_if_absent, list[Callable[[], object]]()
+
+    def interrupted(self: ObjectStorage, path: str, data: bytes) -> bool:
+        late.append(partial(put, self, path, data))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectStorage, "put_if_absent", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write()
+    (arrive,) = late
+    assert arrive()
+    assert tv.read_version(tv.open_table(uri, storage_options=options)).num_rows == len(ROWS) + (verb == "append")
 
 
 @pytest.mark.parametrize("verb", ["append", "read", "sql", "tag", "open"])
