@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from deltalake import CommitProperties
 
 import tablever as tv
-from tests.campaigns import foreign
+from tablever.replanning import Replanning
+from tests.campaigns import foreign, races
 from tests.campaigns.deeds import COLUMNS, FOREIGN, MORE, Deed, Told
 from tests.campaigns.judging import judge
 from tests.campaigns.keeping import Case, again, judged, keep
@@ -22,9 +24,11 @@ WIDER = (*COLUMNS, MORE[1])
 FIRST = [{"id": n, "part": n % 3, "n": 0, "text": "first"} for n in (0, 2, 4)]
 
 
-def made(path: Path) -> Model:
-    tv.create_table(path, foreign.to_arrow(FIRST, COLUMNS), key="id")
-    return Model.create([Column(c.name, c.type, c.name != "id") for c in COLUMNS], ["id"], FIRST)
+def made(path: Path, key: str | None = "id") -> Model:
+    nullable = [Column(c.name, c.type, key is None or c.name != key) for c in COLUMNS]
+    schema = pa.schema([(c.name, c.type) for c in COLUMNS])
+    tv.create_table(path, pa.Table.from_pylist(FIRST, schema), key=key)
+    return Model.create(nullable, [key] if key else [], FIRST)
 
 
 def ours(path: Path, deed: Deed) -> Told:
@@ -57,6 +61,16 @@ def test_deltalake_merges_schemas(tmp_path: Path, verb: str, wider: bool) -> Non
         ours(path, Deed("update", {"low": 0, "high": 3, "shift": 0, "by": 1})),
     ]
     assert judge(path, model, told, []).wrong == []
+
+
+def test_two_reasons_to_refuse(tmp_path: Path) -> None:
+    """An upsert whose rows do not fit, into a table without a key, is refused for the key: it is looked at first."""
+    path = tmp_path / "t"
+    model = made(path, key=None)
+    told = ours(path, Deed("upsert", {**rows(2, wider=True), "evolve": False}))
+    assert told.error is not None
+    assert told.error[0] == "InvalidKeyError"
+    assert judge(path, model, [told], []).wrong == []
 
 
 def test_a_version_of_two_writers(tmp_path: Path) -> None:
@@ -98,6 +112,15 @@ def test_what_is_wrong_is_kept(tmp_path: Path, harm: Callable[[Path], object]) -
     assert sorted(each.name for each in (folder / "table").iterdir()) == sorted(each.name for each in path.iterdir())
     found = again(folder).wrong
     assert [each.splitlines()[0] for each in found] == [each.splitlines()[0] for each in verdict.wrong]
+
+
+def test_a_plan_that_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost races are no wrong; a stale plan that is put all the same is one."""
+    assert races.cases(0, 14) == ({"cases": 1, "wrong": 0}, [])
+    monkeypatch.setattr(Replanning, "again", lambda self, *_: self._last and self._last.proposal)
+    counted, wrong = races.cases(0, 14, say=lambda _: None)
+    assert counted["wrong"] == 1
+    assert wrong[0].startswith("case 14")
 
 
 def sleeper(_: str, worker: int, *__: Any) -> Result:

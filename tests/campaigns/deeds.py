@@ -128,6 +128,12 @@ def _values(args: Mapping[str, Any]) -> dict[str, Callable[[Mapping[str, Any]], 
     return {"n": lambda row: row["n"] + args["by"], "text": lambda _: "updated"}
 
 
+def _upsert(model: Model, args: Mapping[str, Any]) -> int | None:
+    if not model.head.key:  # of two reasons to refuse the first
+        raise Refused(errors.InvalidKeyError)
+    return model.upsert(args["rows"], _given(model, args))
+
+
 def _overwrite(model: Model, args: Mapping[str, Any]) -> int | None:
     _given(model, args)
     return model.overwrite(args["rows"])
@@ -135,7 +141,7 @@ def _overwrite(model: Model, args: Mapping[str, Any]) -> int | None:
 
 MODEL: Mapping[str, Callable[[Model, Mapping[str, Any]], int | None]] = {
     "append": lambda m, a: m.append(a["rows"], _given(m, a)),
-    "upsert": lambda m, a: m.upsert(a["rows"], _given(m, a)),
+    "upsert": _upsert,
     "overwrite": _overwrite,
     "update": lambda m, a: m.update(_values(a), _test(a)),
     "delete": lambda m, a: m.delete(_test(a)),
