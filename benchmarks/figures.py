@@ -118,6 +118,11 @@ def under_mb(limit: float) -> Goal:
     return Goal(f"grows by less than {limit:g} MB", (), lambda o, _: o.grown_mb < limit)
 
 
+def under_peak_mb(limit: float) -> Goal:
+    """The process holds less than that."""
+    return Goal(f"peak under {limit:,g} MB", (), lambda o, _: o.peak_mb < limit)
+
+
 def grows_at_most(ratio: float, *against: str) -> Goal:
     """The table's folder grows by at most ``ratio`` times as much."""
     return Goal(

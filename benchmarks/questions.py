@@ -14,6 +14,7 @@ from benchmarks.figures import (
     grows_at_most,
     under_mb,
     under_ms,
+    under_peak_mb,
 )
 from benchmarks.recipes import LARGE
 from benchmarks.sizes import Size
@@ -226,14 +227,16 @@ def _comparing(size: Size) -> dict[str, Figure]:
             *(by(peer, "diff", "", **given) for peer in ("datacompy", "diffly", "lakesift", "oxen")),
         )
 
-    found = {
-        name: Figure(DIFF, f"{changed:,} rows updated", (*two(table, *ROW_LEVEL), *joins(changed)), goals)
-        for name, table, changed, goals in (
-            ("diff", "changed", size.changed, (faster(100, DUCKDB_JOIN, POLARS_JOIN),)),
-            ("diff-many", "much", size.many, (at_most(1, DUCKDB_JOIN, POLARS_JOIN),)),
-            ("diff-half", "half", size.rows // 2, (at_most(1, DUCKDB_JOIN, POLARS_JOIN),)),
-        )
-    }
+    found = {}
+    for name, table, changed, goal in (
+        ("diff", "changed", size.changed, faster(100, DUCKDB_JOIN, POLARS_JOIN)),
+        ("diff-many", "much", size.many, at_most(1, DUCKDB_JOIN, POLARS_JOIN)),
+        ("diff-half", "half", size.rows // 2, at_most(1, DUCKDB_JOIN, POLARS_JOIN)),
+    ):
+        ours, *peers = two(table, *ROW_LEVEL)
+        counted = by("ours", "diff_summary", table, label="tablever, in numbers", older=-2, newer=-1)
+        goals = (goal, under_peak_mb(2_000))
+        found[name] = Figure(DIFF, f"{changed:,} rows updated", (ours, counted, *peers, *joins(changed)), goals)
     for name, kind, title in (("rewritten", "after", "in the same order"), ("shuffled", "shuffled", "in random order")):
         ours = by("ours", "diff", name, maker="deltalake", older=-2, newer=-1, key="id")
         found[f"diff-{name}"] = Figure(
@@ -324,13 +327,16 @@ def _versions(size: Size) -> dict[str, Figure]:
     for table, versions in zip(("few", "some", "most"), size.versions, strict=True):
         peers = ("deltalake", "lance") if table != "most" else ("deltalake",)
         both, there = ("ours", *peers), f"at {versions:,} versions"
-        number = versions // 2
+        number, before = versions // 2, "tablever, with few versions"
+        appending = tuple(by(peer, "append", table, **rows) for peer in both)
+        if table != "few":
+            appending += (by("ours", "append", "few", label=before, same=False, **rows),)
         found |= {
             f"append-{table}": Figure(
                 VERSIONS,
                 f"append {size.changed:,} rows {there}",
-                tuple(by(peer, "append", table, **rows) for peer in both),
-                (under_ms(5), at_most(1, "deltalake")),
+                appending,
+                (under_ms(5), at_most(1, "deltalake"), *([at_most(1.5, before)] if table != "few" else [])),
                 writes=True,
             ),
             f"open-{table}": Figure(

@@ -85,6 +85,16 @@ def diff(table: Path, older: int, newer: int, key: str | None = None) -> Sequenc
     return [call]
 
 
+def diff_summary(table: Path, older: int, newer: int) -> Sequence[Call]:
+    """tv.diff_versions, in numbers alone, as full joins are asked."""
+
+    def call() -> list[int]:
+        found = tv.diff_versions(str(table), older, newer).summary
+        return counts(found.added, found.removed, found.updated)
+
+    return [call]
+
+
 def statistics(table: Path, older: int, newer: int) -> Sequence[Call]:
     """Diff.statistics: every column on both sides."""
     return [lambda: tv.diff_versions(str(table), older, newer).statistics]
