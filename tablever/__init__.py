@@ -54,7 +54,7 @@ From the edges inwards; imports run down this list only:
     changes, rows, refs             the algebra of changes; equality; what a ref means
     fences                          where a table's files may lie
     model, errors, spans            words; sets of versions
-    strict_json                     JSON, and no more than that
+    strict_json, escapes            JSON, and no more than that; what could steer a terminal, written out
 
 Every public name is loaded when it is first used, so that ``import tablever`` costs nothing.
 """

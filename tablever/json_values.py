@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tablever.escapes import in_json
 from tablever.model import Version, Witness
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -188,8 +189,15 @@ _SCALARS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[Any, pa.DataType,
 )
 
 
-JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-_ESCAPED = r'["\\\x00-\x1f]'
+class _Encoder(json.JSONEncoder):
+    """JSON in which letters are letters, and what could steer a terminal is an escape."""
+
+    def encode(self, o: Any) -> str:  # the name is json's
+        return in_json(super().encode(o))
+
+
+JSON = _Encoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_ESCAPED = r'["\\\p{C}\p{Zl}\p{Zp}]'  # and a few more, which JSON.encode leaves as they are
 
 
 def to_json(value: Any) -> Any:

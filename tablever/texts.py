@@ -10,8 +10,11 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import accumulate, takewhile
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
+
+from tablever.escapes import safe
 
 if TYPE_CHECKING:
     from tablever.model import Version
@@ -20,19 +23,7 @@ GAP = "  "
 WIDEST_CELL = 50
 NARROWEST_CELL = 8
 NULL = "NULL"
-
-
-def safe(text: str) -> str:
-    r"""The text on one line, with everything that could steer a terminal as an escape (``\n``, ``\x1b``)."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    if unicodedata.category(char) == "Zs" or char == "\u200d":  # other spaces, and the joiner inside emoji
-        return char
-    return char.encode("unicode_escape").decode("ascii")
+MOST_IN_COLUMN = 8  # code points: a letter with its marks, an emoji of a family
 
 
 def width(text: str) -> int:
@@ -45,15 +36,12 @@ def width(text: str) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """The text in at most that many columns, with … where something was left out."""
-    if width(text) <= columns:
+    """The text in at most that many columns, with … where something was left out; marks without end are some of it."""
+    start = text[: MOST_IN_COLUMN * max(columns, 0)]
+    if len(start) == len(text) and width(text) <= columns:
         return text
-    kept = ""
-    for char in text:
-        if width(kept + char) > columns - 1:
-            break
-        kept += char
-    return kept + "…"
+    ends = accumulate(map(width, start))
+    return start[: sum(1 for _ in takewhile(lambda end: end < columns, ends))] + "…"
 
 
 def cell(value: Any) -> str:

@@ -33,6 +33,7 @@ from tablever.diff.cells import changed_cells
 from tablever.diff.counted import QUANTILES, Numbers
 from tablever.diff.sides import Side, scope_of
 from tablever.errors import UnsupportedFeatureError
+from tablever.escapes import safe
 from tablever.findings import (
     Bins,
     ColumnStatistics,
@@ -52,7 +53,7 @@ from tablever.json_values import to_json
 from tablever.model import Version
 from tablever.report import cells, charts, json_lines, markdown, page, screen, shapes, wording
 from tablever.report.view import LEVELS
-from tablever.texts import safe, width
+from tablever.texts import width
 from tests.strategies import NESTED, PRIMITIVES, values
 
 HOSTILE = (

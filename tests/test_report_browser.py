@@ -24,9 +24,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from tablever.escapes import safe
 from tablever.findings import Findings
 from tablever.report import page
-from tablever.texts import safe
 from tests.test_report import HOSTILE, findings, with_updated
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tablever import texts
 from tablever.cli.target import as_ref, split_target
 from tablever.errors import RefError
-from tablever.texts import count, cut, plural, safe, table_lines, width
+from tablever.escapes import safe
+from tablever.texts import count, cut, plural, table_lines, width
 
 HEADER = [f"column{number}" for number in range(12)]
 
@@ -37,6 +39,23 @@ def test_width_counts_terminal_columns() -> None:
     assert [width(text) for text in ("abc", "日本", "e\u0301")] == [3, 4, 1]
     assert cut("日本語", 5) == "日本…"
     assert cut("abc", 3) == "abc"
+
+
+def test_marks_without_end_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A letter under any number of marks takes a bounded text, and each of its characters is measured once."""
+    zalgo = "a" + "\u0301" * 50_000
+    assert len(cut(zalgo, 50)) <= 50 * texts.MOST_IN_COLUMN + 1
+    assert cut("e\u0301" * 5, 5) == "e\u0301" * 5
+    measured = 0
+
+    def counting(text: str) -> int:
+        nonlocal measured
+        measured += len(text)
+        return width(text)
+
+    monkeypatch.setattr(texts, "width", counting)
+    cut("a" + "\u0301" * 3_000 + "b" * 400, 400)
+    assert measured <= 2 * 3_401
 
 
 def test_safe_text_is_one_line_without_controls() -> None:

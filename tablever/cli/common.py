@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,8 @@ from tablever.cli.inputs import FORMATS
 from tablever.cli.output import print_json
 from tablever.cli.target import as_ref, split_target
 from tablever.errors import TableverError
-from tablever.texts import changes_text, plural, safe
+from tablever.escapes import safe
+from tablever.texts import changes_text, plural
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,6 +59,19 @@ class RefCommand(click.Command):
             taken.append(argument if is_value else as_ref(argument))
             is_value = not is_value and argument in valued
         return super().parse_args(ctx, taken)
+
+
+def column_names(_ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    """``a,b`` as a list; a name with a comma in it is quoted as in CSV."""
+    if value is None:
+        return None
+    try:
+        names = next(csv.reader([value], skipinitialspace=True), [])
+    except csv.Error:  # a line break that is not quoted
+        names = []
+    if not names or not all(names):
+        raise click.UsageError(f"{param.opts[0]} needs names of columns, separated by commas, not '{value}'")
+    return names
 
 
 @dataclass(frozen=True)

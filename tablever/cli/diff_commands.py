@@ -17,9 +17,10 @@ from tablever.cli.output import print_failure_json, print_json, show_lines, term
 from tablever.cli.target import LATEST, split_target
 from tablever.cli.witness_commands import metrics_text
 from tablever.errors import TableverError, VersionVacuumedError
+from tablever.escapes import safe
 from tablever.model import Run, Tag
 from tablever.storage import whole_file
-from tablever.texts import cell, changes_text, count, plural, safe, time_text
+from tablever.texts import cell, changes_text, count, plural, time_text
 
 if TYPE_CHECKING:
     from tablever.diff.value import Diff

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal, TypeVar, cast
 import click
 
 from tablever.cli import gates
+from tablever.cli.common import column_names
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 Form = Literal["full", "stat", "names", "json", "markdown"]
@@ -90,16 +90,6 @@ def chosen_form(**flags: bool) -> Form | None:
     return _FORMS[asked[0]] if asked else None
 
 
-def _names(_ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
-    """``a,b`` as a list; a name with a comma in it is quoted as in CSV."""
-    if value is None:
-        return None
-    names = next(csv.reader([value], skipinitialspace=True), [])
-    if not names or not all(names):
-        raise click.UsageError(f"{param.opts[0]} needs names of columns, separated by commas, not '{value}'")
-    return names
-
-
 def _key(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> list[str] | None:
     """The key's columns; ``''`` alone is no key, and without the option it is the table's."""
     if value == ("",):
@@ -150,8 +140,8 @@ def scope_options(command: _Command) -> _Command:
             metavar="COLUMN",
             help="Column that tells rows apart; repeat for more. The table's key by default; '' compares without one.",
         ),
-        click.option("--columns", callback=_names, metavar="A,B,…", help="Compare only these columns."),
-        click.option("--exclude", callback=_names, metavar="A,B,…", help="Compare all columns but these."),
+        click.option("--columns", callback=column_names, metavar="A,B,…", help="Compare only these columns."),
+        click.option("--exclude", callback=column_names, metavar="A,B,…", help="Compare all columns but these."),
         click.option(
             "--tolerance",
             multiple=True,
@@ -185,7 +175,7 @@ def output_options(command: _Command) -> _Command:
         click.option("--markdown", is_flag=True, help="Markdown, for a pull request."),
         click.option("--html", metavar="FILE", help="Write a page that opens offline, with charts."),
         click.option("--patch", metavar="FILE", help="Write the changes as a file that tablever apply takes."),
-        click.option("--by", callback=_names, metavar="A,B,…", help="Count changes by group, against chance."),
+        click.option("--by", callback=column_names, metavar="A,B,…", help="Count changes by group, against chance."),
         click.option(
             "--statistics/--no-statistics",
             default=None,

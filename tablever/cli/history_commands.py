@@ -15,7 +15,8 @@ from tablever.cli.read_commands import output_options, print_rows
 from tablever.cli.target import split_target
 from tablever.cli.witness_commands import show_runs
 from tablever.errors import InvalidKeyError
-from tablever.texts import cell, cut, safe, time_text, width
+from tablever.escapes import safe
+from tablever.texts import cell, cut, time_text, width
 
 if TYPE_CHECKING:
     from tablever.history.events import RowEvent

@@ -6,6 +6,7 @@ Nothing heavy is imported here or by the modules of the commands: `tablever --he
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import warnings
@@ -21,7 +22,7 @@ from tablever.cli.commands import Commands, LazyGroup
 from tablever.cli.common import InterruptedWriteError, example, was_interrupted
 from tablever.cli.hints import in_shell
 from tablever.cli.output import print_error, print_failure, print_failure_json
-from tablever.texts import safe
+from tablever.escapes import safe
 
 USAGE = 2
 INTERRUPTED = 130
@@ -87,7 +88,7 @@ def run_command(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    warnings.showwarning = _show_warning
+    show_warnings()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that is not UTF-8 gets escapes, not a defect
         sys.stdout.reconfigure(errors="backslashreplace")
     if "_TABLEVER_COMPLETE" in os.environ:
@@ -98,6 +99,12 @@ def main() -> None:
             stream.flush()
     # Arrow's and DuckDB's threads may still be at work after an error, and would take the interpreter down as it ends.
     os._exit(code)
+
+
+def show_warnings() -> None:
+    """Put on standard error what Python or the library warns of."""
+    warnings.showwarning = _show_warning
+    logging.getLogger("tablever").addHandler(_OnScreen(logging.WARNING))
 
 
 def exit_code(arguments: Sequence[str]) -> int:
@@ -170,4 +177,16 @@ def _show_warning(
     file: TextIO | None = None,  # noqa: ARG001
     line: str | None = None,  # noqa: ARG001
 ) -> None:
-    click.echo(click.style("warning:", fg="yellow") + " " + safe(str(message)), err=True)
+    _warn(str(message))
+
+
+class _OnScreen(logging.Handler):
+    """What the library reports on the way, as a warning."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        cause = f": {record.exc_info[1]}" if record.exc_info else ""
+        _warn(record.getMessage() + cause)
+
+
+def _warn(said: str) -> None:
+    click.echo(click.style("warning:", fg="yellow") + " " + safe(said), err=True)

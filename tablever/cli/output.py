@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tablever.errors import TableverError
-from tablever.texts import NARROWEST_CELL, cell, cut, safe
+from tablever.escapes import in_json, safe
+from tablever.texts import NARROWEST_CELL, cell, cut
 
 if TYPE_CHECKING:
     from tablever.report.screen import Line
@@ -55,7 +56,7 @@ def show_lines(lines: Iterable[Line]) -> None:
 
 def print_json(name: str, values: Mapping[str, Any]) -> None:
     """One JSON object that says what it is: ``{"format": "tablever.log/v1", …}``."""
-    click.echo(json.dumps({"format": f"tablever.{name}/v1", **values}, ensure_ascii=False))
+    click.echo(in_json(json.dumps({"format": f"tablever.{name}/v1", **values}, ensure_ascii=False)))
 
 
 def print_error(error: TableverError, as_json: bool) -> None:
@@ -85,13 +86,14 @@ def _short_row(row: Mapping[str, Any], condition: str) -> str:
 
 def print_failure(message: str, hint: str | None = None) -> None:
     """``error: …`` and ``hint: …`` on standard error."""
-    lines = [safe(line) for line in message.splitlines()] or [""]
+    lines = [safe(line) for line in message.split("\n")]
     click.echo(click.style("error:", fg="red", bold=True) + " " + "\n  ".join(lines), err=True)
     if hint:
-        click.echo(click.style("hint:", fg="cyan") + " " + "\n  ".join(map(safe, hint.splitlines())), err=True)
+        click.echo(click.style("hint:", fg="cyan") + " " + "\n  ".join(map(safe, hint.split("\n"))), err=True)
 
 
 def print_failure_json(code: str, message: str, hint: str | None, facts: Mapping[str, Any]) -> None:
     """The error as one JSON object on standard error."""
     error = {"code": code, "message": message, "hint": hint, "facts": dict(facts)}
-    click.echo(json.dumps({"format": "tablever.error/v1", "error": error}, default=str, ensure_ascii=False), err=True)
+    text = json.dumps({"format": "tablever.error/v1", "error": error}, default=str, ensure_ascii=False)
+    click.echo(in_json(text), err=True)

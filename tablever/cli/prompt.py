@@ -16,7 +16,7 @@ from tablever.cli.output import print_failure
 from tablever.cli.rows_out import SCREEN_ROWS, print_table
 from tablever.cli.sql_text import gives_rows
 from tablever.errors import TableverError
-from tablever.texts import safe
+from tablever.escapes import safe
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -17,8 +16,9 @@ from tablever.cli.inputs import FORMATS, format_of
 from tablever.cli.output import print_json, terminal_width
 from tablever.cli.target import split_target
 from tablever.errors import TableverError
+from tablever.escapes import safe
 from tablever.model import Pin, Run, Tag
-from tablever.texts import changes_text, count, plural, safe, table_lines
+from tablever.texts import changes_text, count, plural, table_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -201,12 +201,12 @@ def output_options(command: Any) -> Any:
     ),
 )
 @click.argument("table", metavar="TABLE[@REF]")
-@click.option("--columns", metavar="A,B,…", help="Only these columns, in this order.")
+@click.option("--columns", callback=common.column_names, metavar="A,B,…", help="Only these columns, in this order.")
 @click.option("--where", help="A DuckDB expression: only rows for which it is true.")
 @output_options
 def read(
     table: str,
-    columns: str | None,
+    columns: list[str] | None,
     where: str | None,
     output: str | None,
     form: str | None,
@@ -216,11 +216,10 @@ def read(
     """Read the rows of a version of TABLE; the latest by default. In CSV, null is an empty cell, empty text is ""."""
     uri, ref = split_target(table)
     version = tv.resolve_version(uri, ref)
-    names = next(csv.reader([columns])) if columns is not None else None
-    batches = tv.iter_batches(uri, version.number, columns=names, where=where)
+    batches = tv.iter_batches(uri, version.number, columns=columns, where=where)
     first = next(batches, None)
     if first is None:
-        empty = tv.read_version(uri, version.number, columns=names, where=where)
+        empty = tv.read_version(uri, version.number, columns=columns, where=where)
         print_rows(empty.schema, iter(()), 0, output, form, limit, json_output)
     else:
         total = version.rows if where is None else None

@@ -13,7 +13,8 @@ import tablever as tv
 from tablever.cli import common
 from tablever.cli.common import example
 from tablever.cli.output import print_json
-from tablever.texts import plural, safe, size_text, time_text
+from tablever.escapes import safe
+from tablever.texts import plural, size_text, time_text
 
 if TYPE_CHECKING:
     from tablever.repairing import LostVersion, Repair

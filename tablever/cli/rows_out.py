@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from typing import Protocol
 
 import click
 import pyarrow as pa
@@ -12,12 +12,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tablever.cli.output import terminal_width
+from tablever.escapes import on_screen
 from tablever.json_values import column_texts, joined, json_objects
 from tablever.storage import whole_file
 from tablever.texts import cell, fitted_table
 
 SCREEN_ROWS = 20
 Batches = Iterable[pa.RecordBatch]
+
+
+class Sink(Protocol):
+    """Where bytes go."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take them."""
 
 
 def print_table(schema: pa.Schema, batches: Batches, limit: int | None, total: int | None) -> None:
@@ -64,13 +72,21 @@ def write_rows(schema: pa.Schema, batches: Batches, form: str, output: str | Non
     """
     writer = _WRITERS[form]
     if output is None or output == "-":
-        return writer(schema, batches, sys.stdout.buffer)
+        return writer(schema, batches, _Screen() if sys.stdout.isatty() else sys.stdout.buffer)
     with whole_file(output) as file:
         return writer(schema, batches, file)
 
 
-def _write_delimited(delimiter: str) -> Callable[[pa.Schema, Batches, BinaryIO], int]:
-    def write(schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
+class _Screen:
+    """Standard output where a terminal watches: text that no cell can steer it with."""
+
+    def write(self, data: bytes) -> None:
+        """Lines of text."""
+        sys.stdout.write(on_screen(data.decode()))
+
+
+def _write_delimited(delimiter: str) -> Callable[[pa.Schema, Batches, Sink], int]:
+    def write(schema: pa.Schema, batches: Batches, file: Sink) -> int:
         names = pa.array(schema.names, pa.string())
         file.write(delimiter.join(_quoted(names, delimiter).to_pylist()).encode() + b"\n")
         rows = 0
@@ -95,7 +111,7 @@ def _quoted(texts: pa.Array, delimiter: str) -> pa.Array:
     return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), texts)
 
 
-def _write_jsonl(_schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
+def _write_jsonl(_schema: pa.Schema, batches: Batches, file: Sink) -> int:
     rows = 0
     for batch in batches:
         file.write("".join(joined(json_objects(batch), "\n").to_pylist()).encode())
@@ -103,11 +119,11 @@ def _write_jsonl(_schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
     return rows
 
 
-def _write_parquet(schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
+def _write_parquet(schema: pa.Schema, batches: Batches, file: Sink) -> int:
     return _write_all(pq.ParquetWriter(file, schema, compression="zstd"), batches)
 
 
-def _write_arrow(schema: pa.Schema, batches: Batches, file: BinaryIO) -> int:
+def _write_arrow(schema: pa.Schema, batches: Batches, file: Sink) -> int:
     return _write_all(pa.ipc.new_file(file, schema), batches)
 
 
@@ -120,7 +136,7 @@ def _write_all(writer: pq.ParquetWriter | pa.RecordBatchWriter, batches: Batches
     return rows
 
 
-_WRITERS: dict[str, Callable[[pa.Schema, Batches, BinaryIO], int]] = {
+_WRITERS: dict[str, Callable[[pa.Schema, Batches, Sink], int]] = {
     "csv": _write_delimited(","),
     "tsv": _write_delimited("\t"),
     "jsonl": _write_jsonl,

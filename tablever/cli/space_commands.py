@@ -12,8 +12,9 @@ import tablever as tv
 from tablever.cli import common
 from tablever.cli.common import example, json_values, run_write
 from tablever.cli.output import print_json, terminal_width
+from tablever.escapes import safe
 from tablever.spans import Spans, holds, numbers_of, spans_of, spans_text
-from tablever.texts import plural, safe, size_text, table_lines
+from tablever.texts import plural, size_text, table_lines
 
 if TYPE_CHECKING:
     from tablever.freeing import Removal

@@ -15,7 +15,8 @@ from tablever.cli.output import print_json
 from tablever.cli.progress import checking
 from tablever.cli.target import split_target
 from tablever.errors import CorruptionError
-from tablever.texts import plural, safe
+from tablever.escapes import safe
+from tablever.texts import plural
 
 if TYPE_CHECKING:
     from tablever.integrity.report import Finding, Progress, Report

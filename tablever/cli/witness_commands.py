@@ -14,7 +14,8 @@ from tablever.cli import common
 from tablever.cli.common import TARGET_HELP, example, json_values, split_pairs
 from tablever.cli.output import print_json, terminal_width
 from tablever.cli.target import is_uri, split_target
-from tablever.texts import plural, safe, table_lines
+from tablever.escapes import safe
+from tablever.texts import plural, table_lines
 
 if TYPE_CHECKING:
     from tablever.model import Run, Witness

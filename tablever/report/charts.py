@@ -14,10 +14,11 @@ from xml.etree import ElementTree as ET
 
 import pyarrow as pa
 
+from tablever.escapes import safe
 from tablever.findings import ColumnStatistics
 from tablever.report.shapes import FEW, Bar, Histogram, Numbers, bars, histogram
 from tablever.report.wording import percent
-from tablever.texts import cut, safe
+from tablever.texts import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,10 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from tablever.escapes import safe
 from tablever.findings import Findings, SchemaChange, Segments
 from tablever.report import wording
 from tablever.report.cells import Cell, updated_rows
-from tablever.texts import changes_text, count, cut, safe, time_text
+from tablever.texts import changes_text, count, cut, time_text
 
 WIDEST = 500
 MOST_GROUPS = 20

@@ -15,10 +15,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from tablever.errors import UnsupportedFeatureError
+from tablever.escapes import safe
 from tablever.findings import Findings
 from tablever.report import screen, wording
 from tablever.report.view import LONGEST, shown, view
-from tablever.texts import changes_text, count, cut, plural, safe, size_text, time_text
+from tablever.texts import changes_text, count, cut, plural, size_text, time_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment

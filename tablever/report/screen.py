@@ -11,23 +11,12 @@ from typing import Literal
 
 import pyarrow as pa
 
+from tablever.escapes import safe
 from tablever.findings import Drift, Findings, Plan, SchemaChange, Segments
 from tablever.model import Version
 from tablever.report import wording
 from tablever.report.cells import UpdatedRow, updated_rows
-from tablever.texts import (
-    GAP,
-    WIDEST_CELL,
-    cell,
-    changes_text,
-    count,
-    cut,
-    plural,
-    safe,
-    size_text,
-    table_lines,
-    time_text,
-)
+from tablever.texts import GAP, WIDEST_CELL, cell, changes_text, count, cut, plural, size_text, table_lines, time_text
 from tablever.texts import width as width_of
 
 Role = Literal["plain", "title", "dim", "name", "added", "removed", "updated", "warning"]

@@ -26,7 +26,7 @@ def entry_file(table: Path, number: int) -> Path:
 
 def actions_of(table: Path, kind: str, number: int = 0) -> list[dict[str, Any]]:
     """The actions of a kind in a log entry."""
-    values = [json.loads(line) for line in entry_file(table, number).read_text().splitlines()]
+    values = [json.loads(line) for line in entry_file(table, number).read_text().split("\n") if line]
     return [value[kind] for value in values if kind in value]
 
 
