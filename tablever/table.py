@@ -368,7 +368,8 @@ def create_table(
         uri: a folder, or a URI (``file://``, ``s3://``, ``gs://``, ``az://``), that holds no table yet.
         rows_or_schema: the first rows, or an Arrow schema for a table without rows.
         key: columns that identify a row: unique, never null.
-        partition_by: columns by whose values files are kept apart.
+        partition_by: columns by whose values files are kept apart: strings, integers, booleans, dates, timestamps
+            or decimals.
         deletes: ``merge-on-read`` marks deleted rows beside the files; ``copy-on-write`` rewrites the files, for
             readers that do not understand deletion vectors.
         storage_options: how to reach an object store, beside what the environment says.

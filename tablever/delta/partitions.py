@@ -58,7 +58,7 @@ def render(values: pa.Array, column: str) -> list[str | None]:
 
     Raises:
         InvalidInputError: an empty string (Delta reads it back as null).
-        SchemaMismatchError: a type that cannot partition a table, or bytes that are not UTF-8.
+        SchemaMismatchError: a type that cannot partition a table; of binary, readers read the texts differently.
     """
     kind = values.type
     if pa.types.is_boolean(kind):
