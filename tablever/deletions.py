@@ -17,12 +17,13 @@ from tablever.datafiles import SHA256_TAG, Staging, write_rows
 from tablever.delta import stats, vectors
 from tablever.delta.actions import decode_path
 from tablever.errors import CorruptionError
-from tablever.model import DataFile, Metadata, Snapshot
+from tablever.model import DataFile, DeletionVector, Metadata, Snapshot
 from tablever.scan import Positions, Scan, ScanFile
 
 INLINE_BYTES = 1024
 VECTOR_FOLDER = "_dv"
 VECTOR_SHA256_TAG = "tablever.vector.sha256"
+VECTOR_TAG = "tablever.vector"  # which vector that is of: other writers keep a file's tags and give it another
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ def refuse_damaged(scan: Scan, file: ScanFile) -> None:
         )
 
 
+def recorded_sha256(file: DataFile) -> str | None:
+    """The SHA-256 that was recorded of the blob of a file's vector; None where none was of this one."""
+    tags = file.tags or {}
+    if file.vector is None or tags.get(VECTOR_TAG, _fingerprint(file.vector)) != _fingerprint(file.vector):
+        return None
+    return tags.get(VECTOR_SHA256_TAG)
+
+
 def uses_vectors(snapshot: Snapshot) -> bool:
     """Whether the table's rows are deleted by vectors: its settings ask for it, and its readers are told."""
     protocol = snapshot.protocol
@@ -88,6 +97,10 @@ def takes_vector(snapshot: Snapshot, file: DataFile) -> bool:
     return uses_vectors(snapshot) and "%" not in file.path
 
 
+def _fingerprint(vector: DeletionVector) -> str:
+    return hashlib.sha256(vector.id.encode()).hexdigest()[:16]
+
+
 def _with_vectors(staging: Staging, thinned: list[tuple[ScanFile, Positions]]) -> tuple[DataFile, ...]:
     blobs = [vectors.encode(every) for _, every in thinned]
     large = [blob for blob in blobs if len(blob) > INLINE_BYTES]
@@ -102,7 +115,8 @@ def _with_vectors(staging: Staging, thinned: list[tuple[ScanFile, Positions]]) -
             vector = vectors.stored(VECTOR_FOLDER, name, next(offsets), len(blob), len(every))
         else:
             vector = vectors.inline(blob, len(every))
-        tags = {**(file_.file.tags or {}), VECTOR_SHA256_TAG: hashlib.sha256(blob).hexdigest()}
+        of_vector = {VECTOR_SHA256_TAG: hashlib.sha256(blob).hexdigest(), VECTOR_TAG: _fingerprint(vector)}
+        tags = {**(file_.file.tags or {}), **of_vector}
         added.append(replace(file_.file, vector=vector, stats=stats.loosened(file_.file, file_.rows), tags=tags))
     return tuple(added)
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import tablever as tv
 from tablever import errors, sealed, witness_files
-from tablever.delta import seals
+from tablever.delta import seals, vectors
 from tablever.integrity.report import LEVELS, Finding, Report
 from tablever.scan import read_footer
 
@@ -847,3 +847,28 @@ def test_a_damaged_entry_names_no_content(tmp_path: Path) -> None:
     for ref in (1, other, hash_):
         with pytest.raises(errors.CorruptionError, match="its digest does not fit its bytes"):
             tv.resolve_version(table.uri, ref)
+
+
+def test_a_vector_of_another_writer_beside_our_tags(tmp_path: Path) -> None:
+    """A vector that another writer gave to a file of ours is no damage where it kept our tags, as Spark does; nor is
+    it after our restore and our next delete; ours, before and after, are checked as ever.
+    """
+    table = tv.create_table(tmp_path / "t", [{"id": n} for n in range(20)], key="id")
+    table.delete(where="id = 3")
+    log = tmp_path / "t" / "_delta_log"
+    file = next(
+        json.loads(line)["add"] for line in (log / f"{1:020d}.json").read_text().splitlines() if '"add"' in line
+    )
+    theirs = vectors.inline(vectors.encode([3, 7]), 2)
+    added = {**file, "deletionVector": {**file["deletionVector"], "cardinality": 2, "sizeInBytes": theirs.size}}
+    added["deletionVector"]["pathOrInlineDv"] = theirs.path_or_inline
+    gone = {"path": file["path"], "dataChange": True, "deletionVector": file["deletionVector"], "deletionTimestamp": 1}
+    told = {"operation": "DELETE", "timestamp": file["modificationTime"] + 1_000, "engineInfo": "another"}
+    actions = [{"commitInfo": told}, {"remove": gone}, {"add": added}]
+    (log / f"{2:020d}.json").write_text("".join(json.dumps(action) + "\n" for action in actions))
+    table.delete(where="id = 9")
+    table.restore(2)
+    report = table.verify(level="rows")
+    assert not report.damaged
+    assert {found.versions for found in report.unrecorded if found.kind == "vector"} == {(2, 4)}
+    assert sorted(row["id"] for row in table.read(4).to_pylist()) == [n for n in range(20) if n not in (3, 7)]

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tablever.datafiles import SHA256_TAG
-from tablever.deletions import VECTOR_SHA256_TAG
+from tablever.deletions import recorded_sha256
 from tablever.delta import vectors
 from tablever.delta.actions import decode_path
 from tablever.errors import CorruptionError, StorageError
@@ -98,8 +98,8 @@ def inventory(storage: Storage, history: History, wanted: frozenset[int]) -> Inv
         needed = files.setdefault(path, Needed(DATA_FILE))
         needed.expected.setdefault((file.size, tags.get(SHA256_TAG)), []).append(span)
         if file.vector is not None:
-            sha256 = tags.get(VECTOR_SHA256_TAG)
-            held.setdefault((path, file.vector.id), NeededVector(file.vector, sha256)).spans.append(span)
+            needed_vector = NeededVector(file.vector, recorded_sha256(file))
+            held.setdefault((path, file.vector.id), needed_vector).spans.append(span)
     for step in history.steps:
         for change in step.changes if step.number in wanted else ():
             path = decode_path(change.path, root=root, allowed=storage.allowed)
