@@ -6,10 +6,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.engines.spark import Spark
 
 settings.register_profile(
     "default",
@@ -39,3 +44,36 @@ def _plain_surroundings(tmp_path_factory: pytest.TempPathFactory) -> None:
 def repository() -> Path:
     """The folder that holds pyproject.toml."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spark]:
+    """Apache Spark, in one JVM for all tests that are of the group ``spark``."""
+    from tests.engines import cache
+    from tests.engines.child import Absent
+    from tests.engines.spark import Spark
+
+    try:
+        session = Spark(tmp_path_factory.mktemp("spark"))
+    except Absent as reason:
+        cache.skip("spark", reason)
+        raise
+    with session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def made(spark: Spark, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The table of a kind that Spark makes, made when it is first asked for; it is read, not written to."""
+    from tests.spark_tables import MADE, make
+
+    there: dict[str, Path] = {}
+
+    def table(kind: str) -> Path:
+        if kind not in there:
+            path = tmp_path_factory.mktemp("made") / "t"
+            make(spark, path, MADE[kind])
+            there[kind] = path
+        return there[kind]
+
+    return table

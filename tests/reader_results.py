@@ -34,9 +34,18 @@ NOTES = """
 - **Spark** with Delta Lake, at the versions in `tests/engines/pom.xml`, reads these tables in `tests/test_spark.py`,
   and needs nothing set. It gives our change rows too (`table_changes`). Of a commit of its own it tells, without
   in-commit timestamps, the time at which the log's file was put; we tell the one in the commit, a moment before. Of
-  rows that an overwrite without a key puts back it tells that they went and came, we that nothing changed. The `VACUUM`
-  of Delta Lake 4.3.1 stops with an error (`MatchError`) at deletion vectors that lie in the log, as our small ones do:
-  it takes nothing. Spark's local and default S3 log stores are not safe beside another writer.
+  rows that an overwrite without a key puts back it tells that they went and came, we that nothing changed.
+- **Spark writes** to them too, in turns with tablever, in `tests/test_spark_writes.py`: what its statements make are
+  versions like any other; tablever goes on from them, and Spark from those of tablever. Its local and default S3 log
+  stores are not safe beside another writer.
+- **Spark's `VACUUM`**, in Delta Lake 4.3.1, stops with an error (`scala.MatchError`) at a deletion vector that lies in
+  the log, as those of few rows do. The error comes before anything is removed: nothing is lost, and nothing is freed.
+  Compacting the vectors away does not help as long as history is kept, for those of removed files count too. Free space
+  with `tablever vacuum` instead, or make the table with `deletes="copy-on-write"`, which writes no vectors. On such a
+  table, and on one whose vectors all lie in files, `VACUUM` works; the table's own settings have it keep everything.
+  Told to keep no history (`RETAIN 0 HOURS`) it takes the data files that the head does not need, and the change files:
+  what needs them raises `VersionVacuumedError`. It leaves `_dv/` with the vectors, and `_tablever/`, alone. It
+  knows nothing of what tags, runs and pins keep; `verify` calls the loss of that damage.
 - **DuckDB**'s extension is tried at the last release for which a package has it.
 - **delta-kernel-rs**: the package opens the latest version alone; each version was given to it as a copy of the table
   whose log ends there.

@@ -1,4 +1,4 @@
-"""Apache Spark with Delta Lake, the reference: it reads our tables, and we its. One JVM serves the module.
+"""Apache Spark with Delta Lake, the reference: it reads our tables, and we its. One JVM serves all tests with it.
 
 Skipped where there is no Java, Maven or jars; ``TABLEVER_TESTS_NEED=spark`` makes that a failure.
 """
@@ -6,11 +6,9 @@ Skipped where there is no Java, Maven or jars; ``TABLEVER_TESTS_NEED=spark`` mak
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,73 +16,12 @@ import pytest
 import tablever as tv
 from tablever.log import open_log
 from tests import feature_tables, reader_results, reading
-from tests.engines import cache
-from tests.engines.child import Absent
 from tests.engines.others import until
 from tests.engines.spark import Spark
-from tests.model import Column, identity, multiset
+from tests.model import multiset
+from tests.spark_tables import MADE, agree, changes_agree, columns_of, numbers, types_of
 
 pytestmark = pytest.mark.xdist_group("spark")  # one JVM, not one for each worker
-
-
-@pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spark]:
-    try:
-        session = Spark(tmp_path_factory.mktemp("spark"))
-    except Absent as reason:
-        cache.skip("spark", reason)
-        raise
-    with session:
-        yield session
-
-
-def columns_of(found: pa.Table) -> list[Column]:
-    return [Column(field.name, field.type) for field in found.schema]
-
-
-def types_of(found: pa.Table) -> dict[str, str]:
-    return {column.name: column.delta for column in columns_of(found)}
-
-
-numbers = reader_results.readable
-
-
-def agree(spark: Spark, table: Path, which: Sequence[int] | None = None) -> None:
-    """Spark reads what we read, columns, types and rows, at every version; and we read alike in each of our ways."""
-    for number in numbers(table) if which is None else which:
-        ours, theirs = tv.read_version(table, number), spark.read(table, number)
-        assert types_of(ours) == types_of(theirs), number
-        for name, reader in reading.OURS.items():
-            reading.assert_rows(reader(table, number), columns_of(ours), theirs.to_pylist(), f"{number} through {name}")
-
-
-def netted(changes: list[dict[str, Any]], columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """Change rows without the deletes that an insert of an equal row in the same version makes good, and those."""
-    left: list[dict[str, Any]] = []
-    others = {"insert": "delete", "delete": "insert"}
-    for row in changes:
-        opposite = identity({**row, "_change_type": others.get(row["_change_type"])}, columns)
-        index = next((n for n, each in enumerate(left) if identity(each, columns) == opposite), None)
-        if index is None:
-            left.append(row)
-        else:
-            del left[index]
-    return left
-
-
-def changes_agree(spark: Spark, table: Path, first: int, last: int, *, times: bool = True, net: bool = False) -> None:
-    """Spark's change feed gives our change rows: their kind, their version, and its time.
-
-    Of a commit of its own Spark tells the time at which the log's file was put, we the one that the commit says.
-    """
-    ours = tv.query(f"SELECT * FROM table_changes('t', {first}, {last})", tables={"t": table})
-    theirs = spark.changes(table, first, last)
-    assert sorted(theirs.column_names) == sorted(ours.column_names)
-    columns = [column for column in columns_of(ours) if times or column.name != "_commit_timestamp"]
-    rows = [each.to_pylist() for each in (ours, theirs)]
-    got, wanted = (multiset(netted(each, columns) if net else each, columns) for each in rows)
-    assert not got - wanted, f"ours alone: {str(got - wanted)[:2_000]}"
-    assert not wanted - got, f"Spark's alone: {str(wanted - got)[:2_000]}"
 
 
 # What we write
@@ -163,44 +100,10 @@ def test_spark_prunes_by_our_statistics(spark: Spark, tmp_path: Path) -> None:
 # Tables that Spark made
 
 
-@dataclass(frozen=True)
-class Made:
-    """Statements that make a table, and the feature that keeps us from writing to it, or from reading it."""
-
-    statements: tuple[str, ...]
-    not_written: str | None = None
-    not_read: str | None = None
-
-
-def made_by_spark() -> dict[str, Made]:
-    """The tables of ``made_by_spark.sql``, by name."""
-    found = {}
-    for part in (Path(__file__).parent / "engines" / "made_by_spark.sql").read_text("utf-8").split("\n\n")[1:]:
-        title, *lines = part.strip().splitlines()
-        name, _, limit = title.removeprefix("-- ").partition(" | ")
-        verb, _, feature = limit.partition(": ")
-        statements = tuple(text.strip() for text in " ".join(lines).split(";") if text.strip())
-        found[name] = Made(statements, **({verb.replace(" ", "_"): feature} if feature else {}))
-    return found
-
-
-MADE = {name: each for name, each in made_by_spark().items() if each.not_read is None}
-UNREADABLE = {name: each for name, each in made_by_spark().items() if each.not_read is not None}
-
-
-def make(spark: Spark, table: Path, kind: Made) -> None:
-    """Carry out the statements that make a table."""
-    for sql in kind.statements:
-        text = sql.replace("{t}_source", f"delta.`{table}_source`").replace("{t}", f"delta.`{table}`")
-        spark.run(text.replace("{path}", str(table)))
-
-
-@pytest.fixture(scope="module", params=MADE)
-def theirs(request: pytest.FixtureRequest, spark: Spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+@pytest.fixture(params=MADE)
+def theirs(request: pytest.FixtureRequest, made: Callable[[str], Path]) -> tuple[str, Path]:
     """A table of Spark's, of each kind. The tests that use it do not write to it."""
-    table = tmp_path_factory.mktemp("theirs") / "t"
-    make(spark, table, MADE[request.param])
-    return request.param, table
+    return request.param, made(request.param)
 
 
 def test_every_version_of_a_table_of_spark(spark: Spark, theirs: tuple[str, Path]) -> None:

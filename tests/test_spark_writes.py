@@ -1,0 +1,173 @@
+"""Apache Spark with Delta Lake writes to our tables, and we go on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import tablever as tv
+from tablever import errors
+from tablever.log import open_log
+from tests import comparing, feature_tables, reading
+from tests.engines.child import EngineError
+from tests.engines.spark import Spark
+from tests.model import multiset
+from tests.spark_tables import agree, changes_agree, columns_of, numbers
+
+pytestmark = pytest.mark.xdist_group("spark")  # one JVM, not one for each worker
+
+
+def head_of(table: Path) -> int:
+    return tv.resolve_version(table, "latest").number
+
+
+# Spark writes to our tables, and we go on
+
+
+@dataclass(frozen=True)
+class Turns:
+    """A way to make a table of ours, and the statements that Spark carries out on it, one a turn."""
+
+    options: Mapping[str, Any]
+    statements: Sequence[str]
+
+
+STATEMENTS = {
+    "delete": "DELETE FROM {t} WHERE id % 11 = 3",
+    "merge": """MERGE INTO {t} t USING (SELECT id * 4 AS id, 'merged' AS text, 'm' AS part FROM range(90)) s
+                ON t.id = s.id WHEN MATCHED AND t.id % 8 = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET *
+                WHEN NOT MATCHED THEN INSERT *""",
+    "optimize": "OPTIMIZE {t}",
+    "restore": "RESTORE TABLE {t} TO VERSION AS OF 2",
+}
+TURNS = {
+    "vectors": Turns({}, ("delete", "merge", "optimize")),
+    "copy-on-write": Turns({"deletes": "copy-on-write"}, ("merge", "restore")),
+}
+
+
+def our_turn(table: Path, turn: int) -> None:
+    """One of each of our writes, on top of what Spark left."""
+    some = tv.read_version(table)["id"].to_pylist()[:3]
+    tv.append(table, [{"id": 700_000 + turn, "text": "ours", "part": "x"}])
+    tv.upsert(table, [{"id": id_, "text": f"up {turn}", "part": "y"} for id_ in (*some[:2], 800_000 + turn)])
+    tv.delete(table, keys=[{"id": id_} for id_ in some[2:]])
+
+
+@pytest.mark.parametrize("kind", TURNS)
+def test_taking_turns(spark: Spark, tmp_path: Path, kind: str) -> None:
+    """Spark and tablever commit in turns to one table of ours: after each of Spark's statements we read, hash, diff
+    and verify what it wrote, then write; Spark reads all that. No version ever changes; our vacuum takes what it says.
+    """
+    table = tmp_path / "t"
+    tv.create_table(table, pa.Table.from_pylist(feature_tables.ROWS[:150]), key="id", **TURNS[kind].options)
+    tv.append(table, [{"id": 5_000 + n, "text": "more", "part": "one"} for n in range(1_100)])
+    tv.delete(table, where="id % 50 = 7 OR (id >= 5000 AND id % 2 = 1)")
+    files = {file.path: file.vector for file in open_log(table).head().files}
+    if kind == "vectors":
+        assert {each and each.storage_type for each in files.values()} == {"i", "u"}, "in the log, and in a file"
+    columns = columns_of(tv.read_version(table))
+    known: dict[int, Any] = {n: multiset(tv.read_version(table, n).to_pylist(), columns) for n in numbers(table)}
+    written: dict[str, int] = {}
+    for turn, name in enumerate(TURNS[kind].statements):
+        last = head_of(table)
+        spark.run(STATEMENTS[name].format(t=f"delta.`{table}`"))
+        written[name] = head = head_of(table)
+        assert head == last + 1, name
+        assert tv.list_versions(table)[-1].number == head
+        rows = tv.read_version(table)
+        assert tv.content_hash(table) == tv.content_hash_of(rows)
+        diff = tv.diff_versions(table, last, head)
+        comparing.assert_right(diff, comparing.state_of(table, last), comparing.state_of(table, head))
+        if name == "optimize":
+            assert diff.summary.changed + diff.summary.updated == 0
+        if kind == "vectors" and name == "delete":
+            after = open_log(table).head().files
+            assert [file.vector for file in after if file.path in files] != list(files.values())
+            assert all(file.vector.storage_type == "u" for file in after if file.vector), "Spark's, over ours"
+        our_turn(table, turn)
+        agree(spark, table, [head, head_of(table)])
+        for number in range(len(known), head_of(table) + 1):
+            known[number] = multiset(tv.read_version(table, number).to_pylist(), columns)
+    for number, expected in known.items():
+        assert multiset(tv.read_version(table, number).to_pylist(), columns) == expected, number
+    report = tv.verify(table, level="rows")
+    assert not report.damaged
+    assert report.versions == tuple(known)
+    changes_agree(spark, table, 3, head_of(table), times=False, net=True)
+    chosen = written["merge"]
+    tv.restore(table, chosen)
+    tv.compact(table, min_files=1)
+    tv.vacuum(table, keep="3 versions", safety="0 days", dry_run=False)
+    kept = numbers(table)
+    assert multiset(tv.read_version(table).to_pylist(), columns) == known[chosen]
+    assert all(multiset(tv.read_version(table, n).to_pylist(), columns) == known[n] for n in kept if n in known)
+    assert not tv.verify(table, level="rows").damaged
+    agree(spark, table, kept[-1:])
+
+
+# Spark's VACUUM
+
+
+def test_spark_cannot_vacuum_vectors_that_lie_in_the_log(spark: Spark, tmp_path: Path) -> None:
+    """Spark's VACUUM stops at a deletion vector that lies in the log, before it removes or writes anything; as long as
+    it is to keep history also where no file has one any more.
+    """
+    table = tmp_path / "t"
+    feature_tables.small_vectors(table)
+    before = reading.contents(table)
+    with pytest.raises(EngineError, match="MatchError"):
+        spark.run(f"VACUUM delta.`{table}` RETAIN 0 HOURS")
+    assert reading.contents(table) == before
+    tv.overwrite(table, tv.read_version(table).slice(0, 0))
+    assert not open_log(table).head().files
+    before = reading.contents(table)
+    with pytest.raises(EngineError, match="MatchError"):
+        spark.run(f"VACUUM delta.`{table}`")
+    assert reading.contents(table) == before
+
+
+def test_a_vacuum_of_spark_leaves_what_the_head_needs(spark: Spark, tmp_path: Path) -> None:
+    """On a table of ours whose vectors all lie in files a VACUUM of Spark's that is told to keep no history takes files
+    of older versions alone: the head reads, its vectors are there, tags stand, what is gone is told so by every reader
+    of rows and changes, and both go on.
+    """
+    table = tmp_path / "t"
+    feature_tables.large_vectors(table)
+    last = head_of(table)
+    tv.tag(table, "v1.0", last)
+    before = {number: tv.read_version(table, number) for number in numbers(table)}
+    contents = reading.contents(table)
+    spark.run(f"VACUUM delta.`{table}` RETAIN 0 HOURS")
+    gone = contents.keys() - reading.contents(table).keys()
+    assert gone
+    assert not [path for path in gone if path.startswith(("_dv/", "_tablever/", "_delta_log/"))]
+    assert reading.same(tv.read_version(table), before[last])
+    assert tv.resolve_version(table, "v1.0").number == last
+    assert reading.same(tv.read_version(table, "v1.0"), before[last])
+    for number in range(1, last):
+        with pytest.raises(errors.VersionVacuumedError):
+            tv.read_version(table, number)
+        with pytest.raises(errors.VersionVacuumedError):
+            tv.query(f"SELECT * FROM table_changes('t', {number}, {number})", tables={"t": table})
+    report = tv.verify(table, level="rows")
+    assert not report.damaged
+    assert {found.object for found in report.vacuumed} == gone
+    tv.upsert(table, [{"id": 2, "text": "up", "part": "y"}, {"id": 900_000, "text": "new", "part": "z"}])
+    tv.delete(table, where="id % 10 = 0")
+    agree(spark, table, [head_of(table)])
+
+
+def test_a_vacuum_of_spark_on_a_copy_on_write_table(spark: Spark, tmp_path: Path) -> None:
+    """A table of ours without vectors, of every operation, Spark's VACUUM takes as any: by our settings nothing."""
+    table = tmp_path / "t"
+    feature_tables.changed(table, deletes="copy-on-write")
+    contents = reading.contents(table)
+    spark.run(f"VACUUM delta.`{table}`")
+    assert contents.items() <= reading.contents(table).items()
+    assert not tv.verify(table, level="rows").damaged
