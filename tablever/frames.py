@@ -54,7 +54,7 @@ def _retyped(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 def polars_types(schema: pa.Schema) -> dict[str, pl.DataType]:
     """The Polars type of each column."""
-    return dict(to_frame(schema.empty_table()).schema)
+    return dict(to_frame(pa.Table.from_batches([], schema)).schema)  # empty_table() imports pandas
 
 
 def lazy(scan: Scan, columns: Sequence[str] | None = None) -> pl.LazyFrame:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -257,3 +259,16 @@ def test_statistics_that_prune_do_not_lie(tmp_path: Path) -> None:
         assert tv.read_version(table, where=condition)["id"].to_pylist() == expected, condition
         found = tv.query(f"SELECT id FROM t WHERE {condition} ORDER BY id", tables={"t": table})
         assert found["id"].to_pylist() == expected, condition
+
+
+def test_reading_imports_no_pandas(tmp_path: Path) -> None:
+    """A first read costs no second: neither opening, nor reading, nor a lazy scan brings pandas in."""
+    tv.create_table(tmp_path / "t", [{"id": 1, "text": "a"}, {"id": 2, "text": None}], key="id")
+    source = (
+        "import sys, tablever as tv; t = tv.open_table(sys.argv[1]); tv.scan_version(t).collect(); "
+        "tv.read_version(t, columns=['id'], where='id = 1'); print('pandas' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(tmp_path / "t")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False"]
