@@ -144,7 +144,8 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
         # A retransmitted link may say that the name exists, though it was this very call that made it.
         if proposal is not None and (landed or (entry and _is_ours(log, number, entry))):
             return _committed(log, staging, proposal, number, entry, moment)
-        staging.discard_but_reusable()
+        with suppress(StorageError):  # what cannot be removed now, a vacuum finds
+            staging.discard_but_reusable()
         attempt += 1
         time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.002 * 2 ** min(attempt, 10))))
 
@@ -441,6 +442,7 @@ def _committed(log: Log, staging: Staging, proposal: Proposal, number: int, entr
     version = log.committed(number, entry)
     with _in_the_log(log, number):
         staging.discard(proposal.named(log.storage))
+    with _in_the_log(log, number):
         if number and number % CHECKPOINT_INTERVAL == 0:
             _checkpoint(log, number)
     return version
