@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import tablever as tv
+from tablever import errors
 from tablever.storage.local import LocalStorage
 from tests.test_races import DELTALAKE, RIVALS, WRITES, change_rows, done
 
@@ -88,9 +89,9 @@ def outcome(path: Path, deed: Callable[[Path], object]) -> dict[str, Any]:
     """What a deed gave, and all that can be seen of the table then."""
     gave = done(deed, path)
     rows = tv.read_version(path)
-    tv.verify(path, level="rows")
     return {
         "gave": gave,
+        "damage": damage(path),
         "rows": sorted(map(repr, rows.to_pylist())),
         "columns": rows.schema.names,
         "content hash": tv.content_hash(path),
@@ -98,8 +99,23 @@ def outcome(path: Path, deed: Callable[[Path], object]) -> dict[str, Any]:
     }
 
 
-def one(folder: Path, seed: int) -> tuple[str, list[str]]:
-    """A case: what it was, and what was wrong."""
+def damage(path: Path) -> str | None:
+    """What ``verify`` says, but for the table's name."""
+    try:
+        tv.verify(path, level="rows")
+    except errors.CorruptionError as error:
+        return str(error).replace(path.name, "t")
+    return None
+
+
+def has_twice(path: Path) -> bool:
+    """Whether deltalake, which knows no key, has brought one twice: which of its rows counts is then open."""
+    ids = tv.read_version(path)["id"]
+    return len(ids.unique()) < len(ids)
+
+
+def one(folder: Path, seed: int) -> tuple[str, list[str] | None]:
+    """A case: what it was, and what was wrong; None where it cannot be judged."""
     chance = random.Random(seed)
     kind, verb = chance.choice(list(KINDS)), chance.choice(list(LATE))
     drawn, came = [chance.choice(list(BETWEEN)) for _ in range(chance.randint(1, 5))], []
@@ -114,9 +130,14 @@ def one(folder: Path, seed: int) -> tuple[str, list[str]]:
         found = outcome(raced, LATE[verb])
     for name in came:
         attempted(name, alone)
+    case = f"case {seed}: {verb} on a table that is {kind}, after {', '.join(came) or 'nothing'}"
+    if has_twice(alone):
+        return case, None
     expected = outcome(alone, LATE[verb])
     wrong = [f"{what}: {found[what]}, not {expected[what]}" for what in found if found[what] != expected[what]]
-    return f"case {seed}: {verb} on a table that is {kind}, after {', '.join(came) or 'nothing'}", wrong
+    if expected["damage"]:
+        wrong.append(f"damage: {expected['damage']}")
+    return case, wrong
 
 
 def cases(seconds: float, seed: int, say: Callable[[str], object] = print) -> tuple[Counter[str], list[str]]:
@@ -125,13 +146,15 @@ def cases(seconds: float, seed: int, say: Callable[[str], object] = print) -> tu
     wrong, end = [], time.monotonic() + seconds
     for number in itertools.count(seed):
         with tempfile.TemporaryDirectory(prefix="tablever-races-") as folder:
+            case, found = f"case {number}", None
             try:
                 case, found = one(Path(folder), number)
             except Exception as error:  # noqa: BLE001 - none is right
-                case, found = f"case {number}", [f"{type(error).__name__}: {error}"]
+                found = [f"{type(error).__name__}: {error}"]
         counted["cases"] += 1
         counted["wrong"] += bool(found)
-        for each in found:
+        counted["not judged"] += found is None
+        for each in found or ():
             wrong.append(f"{case}: {each}")
             say(wrong[-1])
         if time.monotonic() >= end:
@@ -145,7 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     said = parser.parse_args(arguments)
     counted, wrong = cases(said.minutes * 60, said.seed)
-    print(f"{counted['cases']:,} cases from {said.seed} on: {counted['wrong']} wrong")
+    print(
+        f"{counted['cases']:,} cases from {said.seed} on: {counted['wrong']} wrong, {counted['not judged']} not judged"
+    )
     return min(len(wrong), 1)
 
 
