@@ -22,7 +22,7 @@ def arrow_errors(source: Source) -> Iterator[None]:
     try:
         with reading(source):
             yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:  # a name may be no text
         kind = {"parquet": "Parquet", "arrow": "Arrow", "csv": "CSV", "tsv": "TSV", "jsonl": "JSON Lines"}
         raise InvalidInputError(
             f"cannot read '{source.name}' as {kind[source.format]}: {str(error).strip().splitlines()[0]}",
