@@ -115,8 +115,9 @@ def _stamped(rows: pl.DataFrame, number: int, moment: datetime, schema: pa.Schem
             )
     if not rows.height:
         return schema.empty_table()
+    there = set(rows.columns)
     stamped = rows.with_columns(
-        *(pl.lit(None, dtype=kind).alias(name) for name, kind in types.items() if name not in rows.columns),
+        *(pl.lit(None, dtype=kind).alias(name) for name, kind in types.items() if name not in there),
     ).with_columns(
         pl.lit(number, dtype=pl.Int64).alias(COMMIT_VERSION),
         pl.lit(moment).cast(pl.Datetime("us", "UTC")).alias(COMMIT_TIMESTAMP),

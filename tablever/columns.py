@@ -76,18 +76,20 @@ def evolve(current: pa.Schema, rows_schema: pa.Schema) -> pa.Schema:
     Raises:
         SchemaMismatchError: a new column's name or type is one that a table cannot have.
     """
-    added = [f for f in rows_schema if f.name not in current.names]
+    known = set(current.names)
+    added = [f for f in rows_schema if f.name not in known]
     if not added:
         return current
     new = pa.schema([pa.field(f.name, canonical_type(f.type, f.name)) for f in added])
     check_names(new)
+    by_lower = {name.lower(): name for name in reversed(current.names)}
     for name in new.names:
-        twins = [other for other in current.names if other.lower() == name.lower()]
-        if twins:
+        twin = by_lower.get(name.lower())
+        if twin is not None:
             raise SchemaMismatchError(
-                f"column '{name}' of the rows and '{twins[0]}' of the table are equal but for case",
-                hint=f"rename the rows' column to '{twins[0]}'",
-                columns=(twins[0], name),
+                f"column '{name}' of the rows and '{twin}' of the table are equal but for case",
+                hint=f"rename the rows' column to '{twin}'",
+                columns=(twin, name),
             )
     return pa.schema([*current, *new])
 

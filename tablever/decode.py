@@ -17,7 +17,7 @@ from tablever.delta import partitions
 from tablever.errors import CorruptionError
 from tablever.layout import mapping_mode, nullable, physical_name, table_schema
 from tablever.model import Metadata
-from tablever.schema import DeltaField, fields
+from tablever.schema import DeltaField, fields_by_name
 from tablever.storage import Storage
 
 FIELD_ID = b"PARQUET:field_id"
@@ -61,19 +61,20 @@ def _errors_of(location: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError, UnicodeDecodeError) as error:
         raise CorruptionError(f"'{location}' cannot be decoded: {error}", file=location) from error
 
 
 def _sources(file: pq.ParquetFile, metadata: Metadata, columns: Sequence[str]) -> dict[str, int | None]:
     """Which of a file's columns holds each of the table's; None where none does."""
-    described = {field.name: field for field in fields(metadata.schema_string)}
+    described = fields_by_name(metadata.schema_string)
     mode, found = mapping_mode(metadata), file.schema_arrow
     return {name: _source(described[name], found, mode) for name in columns if name not in metadata.partition_columns}
 
 
 def _stored(file: pq.ParquetFile, sources: Mapping[str, int | None]) -> list[str]:
-    return [file.schema_arrow.field(i).name for i in sources.values() if i is not None]
+    names = file.schema_arrow.names
+    return [names[i] for i in sources.values() if i is not None]
 
 
 def _fitted(
@@ -85,7 +86,7 @@ def _fitted(
 ) -> pa.Table:
     """Rows as a file has them, in the table's columns and types."""
     schema = nullable(table_schema(metadata))
-    described = {field.name: field for field in fields(metadata.schema_string)}
+    described = fields_by_name(metadata.schema_string)
     names = dict(zip([name for name, i in sources.items() if i is not None], data.column_names, strict=True))
     arrays = []
     for name in columns:

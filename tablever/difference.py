@@ -64,12 +64,13 @@ def net_difference(difference: Difference, first: Snapshot, second: Snapshot, ke
     A column that only one side has counts as null on the other; a column retyped makes every row another.
     """
     left, right = table_schema(first.metadata), table_schema(second.metadata)
-    retyped = any(right.field(n).type != left.field(n).type for n in left.names if n in right.names)
+    old, new = left.names, set(right.names)
+    retyped = any(right.field(n).type != left.field(n).type for n in old if n in new)
     went, came = difference.went, difference.came
     if retyped or not went.height or not came.height:
         nothing = np.empty(0, np.int64)
         return Net(np.arange(went.height), np.arange(came.height), nothing, nothing)
-    columns = [*left.names, *(name for name in right.names if name not in left.names)]
+    columns = list(dict.fromkeys([*old, *right.names]))
     return net(_widened(went, came, columns), _widened(came, went, columns), columns, key)
 
 
@@ -80,5 +81,6 @@ def shared_key(first: Snapshot, second: Snapshot) -> tuple[str, ...]:
 
 def _widened(frame: pl.DataFrame, other: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
     # No literals: a null of a map has no type that Polars 2.1 keeps.
-    missing = [other[name].clear(frame.height) for name in columns if name not in frame.columns]
+    there = set(frame.columns)
+    missing = [other[name].clear(frame.height) for name in columns if name not in there]
     return frame.with_columns(missing).select(columns)

@@ -37,8 +37,9 @@ def normalise(rows: pa.Table, target: pa.Schema) -> pa.Table:
 def _match(schema: pa.Schema, target: pa.Schema) -> None:
     if not len(schema):
         raise SchemaMismatchError("the rows have no columns", hint=f"the table has {listed(target.names)}")
-    missing = [name for name in target.names if name not in schema.names]
-    extra = [name for name in schema.names if name not in target.names]
+    names, wanted = schema.names, target.names
+    missing = _without(wanted, names)
+    extra = _without(names, wanted)
     if not missing and not extra and len(schema) == len(target):
         return
     check_distinct(schema.names, "the rows")
@@ -50,6 +51,11 @@ def _match(schema: pa.Schema, target: pa.Schema) -> None:
         missing=tuple(missing),
         extra=tuple(extra),
     )
+
+
+def _without(names: list[str], others: list[str]) -> list[str]:
+    there = set(others)
+    return [name for name in names if name not in there]
 
 
 def _matching_hint(missing: list[str], extra: list[str], names: list[str]) -> str:

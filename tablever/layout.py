@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from tablever.arrow_types import is_bytes, is_text
 from tablever.model import Metadata
-from tablever.schema import delta_to_arrow, fields
+from tablever.schema import delta_to_arrow, fields, fields_by_name
 
 
 def table_schema(metadata: Metadata) -> pa.Schema:
@@ -46,9 +46,9 @@ def mapping_mode(metadata: Metadata) -> str:
 def physical_name(metadata: Metadata, column: str) -> str:
     """What a top-level column is called in files and partition values."""
     if mapping_mode(metadata) != "none":
-        for field in fields(metadata.schema_string):
-            if field.name == column:
-                return str(field.metadata.get("delta.columnMapping.physicalName", column))
+        field = fields_by_name(metadata.schema_string).get(column)
+        if field is not None:
+            return str(field.metadata.get("delta.columnMapping.physicalName", column))
     return column
 
 
@@ -61,11 +61,12 @@ def is_plain(footer: pq.FileMetaData, metadata: Metadata) -> bool:
         return False
     try:
         found = physical.to_arrow_schema()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        names = set(found.names)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError):  # a name may be no text
         return False
-    if len(set(found.names)) < len(found.names):
+    if len(names) < len(found):
         return False
-    present = [field for field in table_schema(metadata) if field.name in found.names]
+    present = [field for field in table_schema(metadata) if field.name in names]
     return all(_same_type(found.field(field.name).type, field.type) for field in present)
 
 

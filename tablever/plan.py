@@ -188,7 +188,8 @@ def change_rows(metadata: Metadata, went: pl.DataFrame, came: pa.Table, net: Net
 
 
 def _with_missing(frame: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
-    return frame.with_columns(pl.lit(None).alias(name) for name in schema.names if name not in frame.columns)
+    there = set(frame.columns)
+    return frame.with_columns(pl.lit(None).alias(name) for name in schema.names if name not in there)
 
 
 def _typed(rows: pa.Table, change: str) -> pa.Table:

@@ -77,6 +77,12 @@ class DeltaField:
 
 
 @lru_cache(maxsize=64)
+def fields_by_name(schema_string: str) -> Mapping[str, DeltaField]:
+    """``fields``, by their names. Raises as it does."""
+    return {field.name: field for field in fields(schema_string)}
+
+
+@lru_cache(maxsize=64)
 def fields(schema_string: str) -> tuple[DeltaField, ...]:
     """The fields of a Delta schema, with their metadata.
 

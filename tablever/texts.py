@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from heapq import heapify, heapreplace
 from itertools import accumulate, takewhile
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
@@ -105,13 +106,14 @@ def fitted_table(
 
 
 def _narrowed(widths: list[int], rigid: Sequence[bool], limit: int) -> list[int]:
-    widths = list(widths)
-    soft = [index for index, is_rigid in enumerate(rigid) if not is_rigid]
-    while soft and _total(widths) > limit:
-        widest = max(soft, key=widths.__getitem__)
-        if widths[widest] <= NARROWEST_CELL:
-            break
-        widths[widest] -= 1
+    """The widths with the widest of text made narrower, one column at a time, until they fit or none can give way."""
+    widths, over = list(widths), _total(widths) - limit
+    soft = [(-widths[index], index) for index, is_rigid in enumerate(rigid) if not is_rigid]
+    heapify(soft)
+    while over > 0 and soft and -soft[0][0] > NARROWEST_CELL:
+        narrower, index = soft[0][0] + 1, soft[0][1]
+        heapreplace(soft, (narrower, index))
+        widths[index], over = -narrower, over - 1
     return widths
 
 
@@ -119,14 +121,16 @@ def _fitting(widths: list[int], limit: int) -> list[int]:
     """The indices of the columns to show, -1 for the gap in the middle where some are left out."""
     if _total(widths) <= limit:
         return list(range(len(widths)))
-    half = (len(widths) + 1) // 2
-    left, right = list(range(half)), list(range(half, len(widths)))
-    while len(left) + len(right) > 1 and _total([*(widths[index] for index in left + right), 1]) > limit:
-        if len(left) > len(right):
-            left.pop()
+    left = (len(widths) + 1) // 2  # the first that is left out; they end before ``right``
+    right, wide = left, _total([*widths, 1])
+    while left + len(widths) - right > 1 and wide > limit:
+        if left > len(widths) - right:
+            left -= 1
+            wide -= widths[left] + len(GAP)
         else:
-            right.pop(0)
-    return [*left, -1, *right]
+            wide -= widths[right] + len(GAP)
+            right += 1
+    return [*range(left), -1, *range(right, len(widths))]
 
 
 def _total(widths: Sequence[int]) -> int:

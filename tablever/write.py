@@ -355,7 +355,8 @@ def _commit_net(
 ) -> Proposal | None:
     """Set rows of the table against rows by key, and commit what differs."""
     came = to_frame(incoming)
-    new = [pl.lit(None, dtype=came.schema[name]).alias(name) for name in came.columns if name not in went.columns]
+    known = set(went.columns)
+    new = [pl.lit(None, dtype=kind).alias(name) for name, kind in came.schema.items() if name not in known]
     change = net(went.with_columns(new), came, incoming.column_names, key)
     if not change and metadata is None:
         return None

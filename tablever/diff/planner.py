@@ -209,7 +209,7 @@ def _torn(left: Side, right: Side, scope: Scope) -> bool:
     """Whether files in common must be read: a compared column is another one, or of a type not comparable."""
     if left.snapshot is None or right.snapshot is None:
         return False
-    both = [name for name in scope.compared if name in scope.before.names and name in scope.after.names]
+    both = [name for name in scope.compared if name in scope.shared]
     return any(scope.types[name] is None or physical(left, name) != physical(right, name) for name in both)
 
 
@@ -264,7 +264,7 @@ def _told_apart(
 def _lone(side: Side, scope: Scope) -> list[str]:
     """The compared columns that only this side has."""
     there = set() if side.schema is None else {*side.schema.names}
-    return [n for n in scope.compared if n in there and not (n in scope.before.names and n in scope.after.names)]
+    return [name for name in scope.compared if name in there and name not in scope.shared]
 
 
 def _holds(side: Side, file: DataFile, metadata: Metadata, column: str) -> bool:
@@ -324,7 +324,7 @@ def _plan_changes(left: Side, right: Side, scope: Scope, other: Plan, budget: in
     if left.snapshot is None or right.snapshot is None or left.log is None or not _same_table(left, right):
         raise _NotAllowed("no one log leads from one side to the other")
     for name in scope.compared:
-        if name not in scope.before.names or name not in scope.after.names:
+        if name not in scope.shared:
             raise _NotAllowed(f"only one side has column '{name}'")
         if scope.types[name] is None:
             raise _NotAllowed(f"column '{name}' has types that cannot be compared")

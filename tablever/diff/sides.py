@@ -27,7 +27,7 @@ from tablever.json_values import type_name
 from tablever.layout import mapping_mode, nullable, table_schema
 from tablever.log import Log
 from tablever.model import EMPTY, Metadata, Snapshot, Version
-from tablever.schema import DeltaField, fields
+from tablever.schema import DeltaField, fields_by_name
 
 Tolerance = float | tuple[float, float] | Mapping[str, float | tuple[float, float]]
 
@@ -123,6 +123,11 @@ class Scope:
         return tuple(names)
 
     @cached_property
+    def shared(self) -> frozenset[str]:
+        """The columns that both sides have."""
+        return frozenset(self.before.names) & frozenset(self.after.names)
+
+    @cached_property
     def layout(self) -> Mapping[str, pl.DataType]:
         """The columns of the frames in which rows are netted."""
         kinds: dict[str, pa.DataType] = {}
@@ -159,11 +164,13 @@ def scope_of(
     """
     before, after = _schemas(left, right)
     names = _key(left, right, before, after, key)
-    shared = [name for name in after.names if name in before.names]
-    either = [*after.names, *(name for name in before.names if name not in after.names)]
+    of_before = set(before.names)
+    shared = [name for name in after.names if name in of_before]
+    either = list(dict.fromkeys([*after.names, *before.names]))
     asked = _asked(either, columns, exclude, names)
+    both = set(shared)
     if asked is None:
-        compared, carried = tuple(shared), tuple(name for name in either if name not in shared)
+        compared, carried = tuple(shared), tuple(name for name in either if name not in both)
     else:
         default = shared if columns is None else either
         compared, carried = tuple(name for name in default if name in asked or name in names), ()
@@ -248,7 +255,7 @@ def _asked(
 
 
 def _type(before: pa.Schema, after: pa.Schema, name: str) -> pa.DataType | None:
-    kinds = [schema.field(name).type for schema in (before, after) if name in schema.names]
+    kinds = [schema.field(i).type for schema in (before, after) if (i := schema.get_field_index(name)) >= 0]
     return kinds[0] if len(kinds) == 1 else common_type(*kinds)
 
 
@@ -349,7 +356,7 @@ def physical(side: Side, column: str) -> str:
 
 def physical_in(metadata: Metadata, column: str) -> str:
     """As ``physical``, by a version's settings; empty for a column that it does not have."""
-    found = next((item for item in fields(metadata.schema_string) if item.name == column), None)
+    found = fields_by_name(metadata.schema_string).get(column)
     if found is None:
         return ""
     name = _field_identity(found, mapping_mode(metadata))
@@ -370,14 +377,14 @@ def read_as(scope: Scope, rows: pl.DataFrame, came: bool) -> pl.DataFrame:
 
     ``came`` says which side they are of, where a column has no type that holds both sides' values.
     """
-    columns = []
+    columns, there = [], {series.name: series for series in rows.get_columns()}
     for column, kind in scope.layout.items():
         name = column.removeprefix(AFTER)
         torn = scope.types[name] is None
-        if name not in rows.columns or (torn and came != column.startswith(AFTER)):
+        if name not in there or (torn and came != column.startswith(AFTER)):
             columns.append(pl.Series(column, dtype=kind).clear(rows.height))  # null literals of maps lose their type
-        elif rows.schema[name] == kind:
-            columns.append(rows[name].alias(column))
+        elif there[name].dtype == kind:
+            columns.append(there[name].alias(column))
         else:
-            columns.append(rows[name].cast(kind).alias(column))
+            columns.append(there[name].cast(kind).alias(column))
     return pl.DataFrame(columns)

@@ -55,11 +55,11 @@ class View:
 
     def fit(self, rows: pl.DataFrame, found: pa.Schema) -> pl.DataFrame:
         """Rows of a version, whose columns are ``found``, in the view's columns and types."""
-        columns = []
+        columns, there = [], rows.schema
         for name, kind in self.types.items():
-            if name not in rows.columns or not self.holds(name, found.field(name).type):
+            if name not in there or not self.holds(name, found.field(name).type):
                 columns.append(pl.Series(name, dtype=kind).clear(rows.height))  # null literals of maps lose their type
-            elif rows.schema[name] == kind:
+            elif there[name] == kind:
                 columns.append(rows[name])
             else:
                 columns.append(rows[name].cast(kind))
@@ -72,13 +72,14 @@ class View:
             earlier: names of columns that some version before had: files may still hold one that comes again.
         """
         left, right = table_schema(before), table_schema(after)
+        old, new = set(left.names), set(right.names)
         for name in self.columns:
-            if name in left.names and name in right.names:
+            if name in old and name in new:
                 moved = physical_in(before, name) != physical_in(after, name)
                 kinds = [self.holds(name, schema.field(name).type) for schema in (left, right)]
                 if moved or kinds[0] != kinds[1]:
                     return True
-            elif name in left.names or (name in right.names and (name in earlier or mapping_mode(after) != "none")):
+            elif name in old or (name in new and (name in earlier or mapping_mode(after) != "none")):
                 return True
         return False
 

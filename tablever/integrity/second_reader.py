@@ -48,7 +48,8 @@ def digest(storage: Storage, path: str, schema: pa.Schema, columns: list[str]) -
                 open_with=lambda *_: opened.enter_context(storage.open(path)),
                 pandas_nulls=True,
             )
-            there = [name for name in columns if name in file.columns]
+            stored = set(file.columns)
+            there = [name for name in columns if name in stored]
             for frame in file.iter_row_groups(columns=there) if there else ():
                 arrays = [pa.array(frame[name], schema.field(name).type, from_pandas=True) for name in there]
                 total += digest_of(comparable(pa.Table.from_arrays(arrays, there), there))
