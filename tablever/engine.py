@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import duckdb
@@ -127,6 +127,17 @@ def sql_type(kind: pa.DataType) -> str:
 
 
 @dataclass(frozen=True)
+class Relation:
+    """A SELECT, and the names of what stands on the connection for it.
+
+    The names are told, never read out of the SQL: a table's values, columns and paths stand in it, too.
+    """
+
+    sql: str
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Run:
     """Files of a scan that lie next to each other and are read in one way; ``first`` is the first one's index."""
 
@@ -167,9 +178,9 @@ def _merged(found: Sequence[Run]) -> list[Run]:
     return merged
 
 
-def relation_sql(
+def relation_of(
     connection: duckdb.DuckDBPyConnection, scan: Scan, *, chosen: Sequence[int] | None = None, positions: bool = False
-) -> str:
+) -> Relation:
     """A SELECT of a scan's live rows: the table's columns in their order and types, in row order.
 
     What cannot stand in SQL (deleted rows, files that DuckDB does not read right) is kept on the connection;
@@ -184,9 +195,14 @@ def relation_sql(
     """
     parts = []
     for run in runs(scan, chosen):
-        part = _run_sql(connection, scan, run, scan.schema.names, positions=positions)
-        parts.append(part if run.plain else f"SELECT * FROM {keep(connection, part)}")
-    return "\nUNION ALL\n".join(parts) if parts else empty_sql(scan.schema, positions=positions)
+        part = _run_relation(connection, scan, run, scan.schema.names, positions=positions)
+        if not run.plain:
+            name = keep(connection, part.sql)
+            part = Relation(f"SELECT * FROM {name}", (name,))
+        parts.append(part)
+    if not parts:
+        return Relation(empty_sql(scan.schema, positions=positions))
+    return Relation("\nUNION ALL\n".join(part.sql for part in parts), tuple(chain(*(part.kept for part in parts))))
 
 
 def empty_sql(schema: pa.Schema, *, positions: bool = False) -> str:
@@ -204,23 +220,23 @@ def keep(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     return name
 
 
-def release(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Forget what ``relation_sql`` keeps on the connection for a SELECT."""
-    for name in dict.fromkeys(expressions.own_names(sql)):
-        if name.startswith("__tv_bits_"):
-            connection.execute(f"RESET VARIABLE {name}")
-        else:
-            connection.execute(f"DROP TABLE {SCHEMA}.{name}")
+def release(connection: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
+    """Forget what ``relation_of`` and ``keep`` left on the connection, by the names that they gave."""
+    for name in names:
+        forget = "DROP TABLE" if name.startswith(f"{SCHEMA}.") else "RESET VARIABLE"
+        connection.execute(f"{forget} {name}")
 
 
-def _run_sql(
+def _run_relation(
     connection: duckdb.DuckDBPyConnection, scan: Scan, run: Run, columns: Sequence[str], *, positions: bool
-) -> str:
+) -> Relation:
     if run.plain:
-        return _parquet_sql(connection, scan, run, columns, positions=positions)
+        bits = _keep_bits(connection, run) if run.deleted else None
+        sql = _parquet_sql(connection, scan, run, columns, bits, positions=positions)
+        return Relation(sql, () if bits is None else (bits,))
     name = f"__tv_decoded_{next(_names)}"
     connection.register(name, _decoded(run.files[0], columns, run.first, positions=positions))
-    return f"SELECT * FROM {name}"
+    return Relation(f"SELECT * FROM {name}")
 
 
 def reach(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
@@ -231,7 +247,13 @@ def reach(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
 
 
 def _parquet_sql(
-    connection: duckdb.DuckDBPyConnection, scan: Scan, run: Run, columns: Sequence[str], *, positions: bool
+    connection: duckdb.DuckDBPyConnection,
+    scan: Scan,
+    run: Run,
+    columns: Sequence[str],
+    bits: str | None,
+    *,
+    positions: bool,
 ) -> str:
     schema = scan.schema
     stored = [name for name in schema.names if name not in scan.partition_columns]
@@ -253,7 +275,7 @@ def _parquet_sql(
     reach(connection, scan)
     paths = ", ".join(literal(file.duckdb_location) for file in run.files)
     source = f"read_parquet([{paths}], schema = MAP {{{fields}}}, hive_partitioning = false)"
-    where = f" WHERE {_is_live(connection, run)}" if run.deleted else ""
+    where = "" if bits is None else f" WHERE {_is_live(bits, run)}"
     return f"SELECT {', '.join(chosen) or '1 AS __tv_nothing'} FROM {source}{where}"
 
 
@@ -270,15 +292,21 @@ def _hex(values: pa.Array) -> list[str | None]:
     return [None if v is None else "".join(f"\\x{byte:02X}" for byte in v) for v in values.to_pylist()]
 
 
-def _is_live(connection: duckdb.DuckDBPyConnection, run: Run) -> str:
-    """The condition that a row is not deleted: its bit in a list of bit strings, one for each file."""
+def _keep_bits(connection: duckdb.DuckDBPyConnection, run: Run) -> str:
+    """The name of a list of bit strings, one for each file: which of its rows are deleted; NULL where none is."""
     name = f"__tv_bits_{next(_names)}"
     bits = [_packed(file) if file.file.vector is not None else None for file in run.files]
     # As a parameter: registering an Arrow table makes DuckDB import pandas, a third of a second.
     connection.execute(f"SET VARIABLE {name} = system.main.list_transform(?::BLOB[], lambda b: CAST(b AS BIT))", [bits])
-    of_file = f"system.main.getvariable('{name}')[CAST(file_index AS BIGINT) + 1]"
+    return name
+
+
+def _is_live(bits: str, run: Run) -> str:
+    """The condition that a row is not deleted: its bit in the list of that name."""
+    of_file = f"system.main.getvariable('{bits}')[CAST(file_index AS BIGINT) + 1]"
     bit = f"system.main.get_bit({of_file}, CAST(file_row_number AS INTEGER))"  # in full: a session may have macros
-    return f"{bit} = 0" if None not in bits else f"coalesce({bit}, 0) = 0"
+    every = all(file.file.vector is not None for file in run.files)
+    return f"{bit} = 0" if every else f"coalesce({bit}, 0) = 0"
 
 
 def _packed(file: ScanFile) -> bytes:
@@ -364,8 +392,8 @@ def _batches(
     condition = "" if where is None else f" WHERE ({where}\n)"
     for run in parts:
         with cursor() as connection, scan_errors(scan):
-            inner = _run_sql(connection, scan, run, needed, positions=FILE in schema.names)
-            result = connection.sql(f"SELECT {chosen} FROM ({inner}) AS {expressions.ROW_ALIAS}{condition}")
+            inner = _run_relation(connection, scan, run, needed, positions=FILE in schema.names)
+            result = connection.sql(f"SELECT {chosen} FROM ({inner.sql}) AS {expressions.ROW_ALIAS}{condition}")
             for batch in result.to_arrow_reader(batch_size):
                 if batch.num_rows:
                     yield conform(batch, schema)

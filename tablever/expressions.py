@@ -61,7 +61,6 @@ _HARMLESS_FUNCTIONS = frozenset(
         "unnest",
     }
 )
-_OWN_NAME = re.compile(r"__tv_(?:bits|rows)_\d+")
 
 
 def loads(text: str) -> Tree:
@@ -106,11 +105,6 @@ def only_selects(tree: Tree) -> bool:
         return False
     calls = (node.get("function") or {} for node in walk(tree) if node.get("type") == "TABLE_FUNCTION")
     return all(str(call.get("function_name")).lower() in _HARMLESS_FUNCTIONS for call in calls)
-
-
-def own_names(sql: str) -> list[str]:
-    """What the engine registered for a SELECT."""
-    return _OWN_NAME.findall(sql)
 
 
 def only_expression(trees: Sequence[Tree], text: str, what: str) -> Tree:

@@ -70,7 +70,7 @@ _OURS = frozenset(
 @dataclass(frozen=True)
 class _View:
     name: str
-    sql: str
+    kept: tuple[str, ...]
     scan: Scan
 
 
@@ -188,8 +188,8 @@ class Session:
         """Leave nothing in a database that outlives the session."""
         for key in list(self._views):
             self._drop(key)
-        while self._rows:
-            engine.release(self._connection, self._rows.pop())
+        engine.release(self._connection, self._rows)
+        self._rows.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -377,10 +377,10 @@ class Session:
             self._views[known.name,] = self._views.pop(key)
         if key not in self._views:
             scan = open_scan(log, snapshot, files)
-            text = engine.relation_sql(self._connection, scan)
-            view = _View(f"{engine.SCHEMA}.__tv_view_{next(_view_names)}", text, scan)
+            relation = engine.relation_of(self._connection, scan)
+            view = _View(f"{engine.SCHEMA}.__tv_view_{next(_view_names)}", relation.kept, scan)
             with engine.scan_errors(scan):
-                self._connection.execute(f"CREATE VIEW {view.name} AS {text}")
+                self._connection.execute(f"CREATE VIEW {view.name} AS {relation.sql}")
             self._views[key] = view
             self._drop_oldest()
         self._views.move_to_end(key)
@@ -396,7 +396,7 @@ class Session:
     def _drop(self, key: tuple[Any, ...]) -> None:
         view = self._views.pop(key)
         self._connection.execute(f"DROP VIEW {view.name}")
-        engine.release(self._connection, view.sql)
+        engine.release(self._connection, view.kept)
 
     def _make_head(self, path: tuple[str, ...], log: Log, statement: _Statement) -> None:
         """Give the session a view of a table's name that follows its head."""

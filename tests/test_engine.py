@@ -101,7 +101,7 @@ def test_every_type_and_name_comes_back_as_it_was(tmp_path: Path, folder: str) -
         {"file_index": 8}
     ]
     with engine.cursor() as connection:
-        rows = connection.sql(engine.relation_sql(connection, scan, positions=True)).to_arrow_table()
+        rows = connection.sql(engine.relation_of(connection, scan, positions=True).sql).to_arrow_table()
     assert rows.column_names == [*scan.schema.names, engine.FILE, engine.POSITION]
     assert rows[engine.POSITION].to_pylist() == [0, 1]
 
@@ -116,9 +116,9 @@ def test_files_that_duckdb_cannot_read_itself_lose_their_deleted_rows_too(tmp_pa
     assert found["s"].to_pylist() == ["4", "6", "7", "8", "9"]
     assert found[engine.POSITION].to_pylist() == [4, 6, 7, 8, 9]
     connection = engine.new_connection()
-    sql = engine.relation_sql(connection, scan)
-    assert connection.sql(f"SELECT count(*) FROM ({sql})").fetchall() == [(8,)]
-    engine.release(connection, sql)
+    relation = engine.relation_of(connection, scan)
+    assert connection.sql(f"SELECT count(*) FROM ({relation.sql})").fetchall() == [(8,)]
+    engine.release(connection, relation.kept)
     connection.close()
 
 
@@ -158,8 +158,8 @@ def test_many_files_with_and_without_deleted_rows(tmp_path: Path) -> None:
     expected = [k for k in range(80) if k % 4]
     assert engine.find_rows(scan, None, ["k"])["k"].to_pylist() == expected
     connection = engine.new_connection()
-    sql = engine.relation_sql(connection, scan)
-    assert [k for (k,) in connection.sql(sql).fetchall()] == expected
+    relation = engine.relation_of(connection, scan)
+    assert [k for (k,) in connection.sql(relation.sql).fetchall()] == expected
     connection.close()
 
 
@@ -179,7 +179,7 @@ def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
     scan = scan_of(table)
     assert engine.find_rows(scan, "i32 = 1", scan.schema.names).schema.equals(scan.schema)
     with engine.cursor() as connection:
-        assert connection.sql(engine.relation_sql(connection, scan)).to_arrow_table().num_rows == 0
+        assert connection.sql(engine.relation_of(connection, scan).sql).to_arrow_table().num_rows == 0
 
 
 def test_columns_added_later_are_null_in_older_files(tmp_path: Path) -> None:

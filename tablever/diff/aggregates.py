@@ -25,7 +25,7 @@ from tablever.diff.counted import (
     quantile_edges,
 )
 from tablever.diff.sides import Side
-from tablever.engine import cursor, empty_sql, identifier, query_errors, relation_sql, release, scan_errors, sql_type
+from tablever.engine import cursor, empty_sql, identifier, query_errors, relation_of, release, scan_errors, sql_type
 from tablever.findings import Profile
 from tablever.measures import is_discrete, is_measured, is_number, value_at
 from tablever.scan import open_scan
@@ -69,11 +69,11 @@ def relation(side: Side, schema: pa.Schema) -> Iterator[Relation]:
         if side.log is not None and side.snapshot is not None:
             scan = open_scan(side.log, side.snapshot)
             with scan_errors(scan):
-                sql = relation_sql(connection, scan)
+                rows = relation_of(connection, scan)
                 try:
-                    yield Relation(connection, sql)
+                    yield Relation(connection, rows.sql)
                 finally:
-                    release(connection, sql)
+                    release(connection, rows.kept)
             return
         with query_errors("the aggregates"):
             if side.rows is not None:
