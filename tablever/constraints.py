@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SHOWN_ROWS = 5
 LONGEST = 100_000  # characters of a constraint
+LONGEST_SQL = 2 * LONGEST  # of what stands for it: lists and ranges say their value again for each test
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,7 @@ _COMPARISONS = {
     "GTE": ">=",
     "NullSafeEQ": "IS NOT DISTINCT FROM",
 }
+_INTEGERS = {8: "TINYINT", 16: "SMALLINT", 32: "INTEGER", 64: "BIGINT"}
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -177,6 +179,11 @@ class _Translator:
         self._columns: Mapping[str, pa.Field] = {field.name.lower(): field for field in schema}
 
     def translate(self, node: exp.Expr) -> Translated:
+        part = self._translate(node)
+        _refuse_long(len(part.sql))  # at every node: a few nested ranges multiply to gigabytes
+        return part
+
+    def _translate(self, node: exp.Expr) -> Translated:
         name = type(node).__name__
         if name in _COMPARISONS:
             return self._compare(_COMPARISONS[name], self.translate(node.this), self.translate(node.expression))
@@ -248,7 +255,11 @@ class _Translator:
         if not items or node.args.get("query") or node.args.get("unnest"):
             raise _UntranslatableError(f"'{node.sql('spark')}' is not a list of values")
         value = self.translate(node.this)
-        tests = [self._compare("=", value, self.translate(item)).sql for item in items]
+        tests, length = [], 0
+        for item in items:
+            tests.append(self._compare("=", value, self.translate(item)).sql)
+            length += len(tests[-1])
+            _refuse_long(length)
         return Translated(f"({' OR '.join(tests)})", "boolean")
 
     def _between(self, node: exp.Between) -> Translated:
@@ -337,6 +348,12 @@ def _small(value: Translated) -> bool:
 def _integer_result(operator: str, left: Translated, right: Translated) -> Translated:
     """An integer calculation that fails where Spark's would overflow: there Spark fails too, or wraps around."""
     bits = max(left.bits, right.bits)
+    # Calculated exactly, then cast: DuckDB turns "id + 1 > 0" on the types themselves into "id > -1", which overflows
+    # nowhere. Each operand stands there once, or nested ones would multiply.
     result = f"CAST({left.sql} AS HUGEINT) {operator} CAST({right.sql} AS HUGEINT)"
-    held = f"WHEN {result} BETWEEN {-(2 ** (bits - 1))} AND {2 ** (bits - 1) - 1} THEN CAST({result} AS BIGINT)"
-    return Translated(f"CASE {held} WHEN {result} IS NOT NULL THEN error('overflow') END", "integer", bits=bits)
+    return Translated(f"CAST({result} AS {_INTEGERS[bits]})", "integer", bits=bits)
+
+
+def _refuse_long(length: int) -> None:
+    if length > LONGEST_SQL:
+        raise _UntranslatableError(f"what stands for it in DuckDB has more than {LONGEST_SQL:,} characters")

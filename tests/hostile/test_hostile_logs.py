@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tablever as tv
+from tablever import constraints
 from tablever.delta import checkpoint, roaring, vectors
 from tablever.errors import CorruptionError, StorageError, TableverError, UnsupportedFeatureError
 from tablever.storage import protocol
@@ -242,6 +243,7 @@ CHECKS = {
     "a file": "read_text('/etc/passwd') IS NOT NULL",
     "negations": "NOT " * 5000 + "true",
     "digits of others": "id > \u0661",
+    "a list of long texts": f"(label LIKE '{'a' * 40_000}') IN ({', '.join(['true'] * 10_000)})",
 }
 
 
@@ -254,6 +256,22 @@ def test_a_check_is_an_expression_or_refused(table: Path, name: str) -> None:
     with pytest.raises(UnsupportedFeatureError):
         tv.append(table, [{"id": 99, "label": "new"}])
     assert tv.read_version(table).num_rows == 4
+
+
+COSTLY = {
+    "sums": "id" + " + 1" * 10 + " > 0",
+    "negations": "- " * 10 + "id < 99",
+    "ranges": "(" * 20 + "id > 0" + ") BETWEEN false AND true" * 20,
+    "lists": "(" * 12 + "id > 0" + ") IN (false, true, true)" * 12,
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_short_check_is_no_long_condition(name: str) -> None:
+    """What stands for a CHECK grows with its text, not with a power of it, or is refused before it is made."""
+    schema = pa.schema([("id", pa.int64())])
+    with contextlib.suppress(UnsupportedFeatureError):
+        assert len(constraints.translate("c", COSTLY[name], schema)) < 100 * len(COSTLY[name])
 
 
 @pytest.mark.parametrize(
