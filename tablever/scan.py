@@ -30,6 +30,7 @@ GLOB_CHARACTERS = frozenset("*?[]{}")
 SCHEMA_TAG = "tablever.schema"
 MOST_ROWS = 2**31 - 1
 _BELIEVED = range(1 << 24)  # counts of rows that need no look at the file: what is laid beside them is small
+_BELIEVED_DELETED = range(1 << 17)  # and of files with deleted rows, for which bits and positions are laid out
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -173,7 +174,8 @@ def _scan_file(log: Log, snapshot: Snapshot, file: DataFile, path: str) -> ScanF
     unmapped = mapping_mode(snapshot.metadata) == "none"  # another tool may map our columns: to others of their names
     rows = file.physical_rows
     told = unmapped and ours is not None and ours == fingerprint(snapshot.metadata)
-    if told and rows is not None and rows in _BELIEVED:
+    believed = _BELIEVED if file.vector is None else _BELIEVED_DELETED
+    if told and rows is not None and rows in believed:
         return ScanFile(log.storage, snapshot.metadata, file, path, rows, not globs)
     try:
         footer = read_footer(log.storage, path, file.size)
@@ -214,7 +216,6 @@ def missing_file(table: str, version: int, file: DataFile) -> VersionVacuumedErr
     )
 
 
-@lru_cache(maxsize=512)
 def deleted_positions(storage: Storage, vector: DeletionVector, rows: int) -> Positions:
     """The positions that a vector deletes, ascending.
 
@@ -225,7 +226,7 @@ def deleted_positions(storage: Storage, vector: DeletionVector, rows: int) -> Po
     if not 0 <= vector.cardinality <= rows:
         raise _misfit(vector, f"the log says that it deletes {vector.cardinality} of {rows} rows")
     try:
-        bitmap = vectors.load(storage, vector)
+        bitmap = vectors.load_once(storage, vector)
     except FileNotFoundError as error:
         table = storage.name
         raise VersionVacuumedError(
@@ -235,15 +236,7 @@ def deleted_positions(storage: Storage, vector: DeletionVector, rows: int) -> Po
         ) from error
     if len(bitmap) and bitmap.max() >= rows:
         raise _misfit(vector, f"it deletes position {bitmap.max()} of {rows} rows")
-    positions = np.fromiter(bitmap, np.int64, len(bitmap)) if len(bitmap) else np.empty(0, np.int64)
-    if len(positions) != vector.cardinality or (len(positions) and positions[-1] >= rows):
-        last = positions[-1] if len(positions) else 0
-        raise _misfit(
-            vector,
-            f"it deletes {len(positions)} rows up to position {last}, the log says {vector.cardinality} of {rows}",
-        )
-    positions.setflags(write=False)
-    return positions
+    return np.frombuffer(bitmap.to_array(), np.int64) if len(bitmap) else np.empty(0, np.int64)
 
 
 def _misfit(vector: DeletionVector, what: str) -> CorruptionError:

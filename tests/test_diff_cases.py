@@ -18,12 +18,12 @@ import tablever as tv
 from tablever import deletions, errors
 from tablever.arrow_types import common_type
 from tablever.changefeed import change_rows
+from tablever.delta.vectors import load_once
 from tablever.diff.feed import FeedError
 from tablever.diff.sides import schema_changes
 from tablever.diff.value import Diff, diff_rows, diff_tables, diff_versions, version_changes
 from tablever.log import Log, open_log
 from tablever.report.wording import notes
-from tablever.scan import deleted_positions
 from tests.comparing import assert_right, by_way, state_of
 from tests.sealing import rewrite
 
@@ -601,7 +601,7 @@ def test_vectors_between_that_are_gone(path: Path, monkeypatch: pytest.MonkeyPat
     assert by_way(diff_versions(path, 0, 3), "changes") is not None
     for file in path.rglob("*.bin"):
         file.unlink()
-    deleted_positions.cache_clear()
+    load_once.cache_clear()
     assert by_way(diff_versions(path, 0, 3), "changes") is None
     assert counts(both_ways(path, 0, 3)) == (0, 7, 0)
     with pytest.raises(errors.VersionVacuumedError, match="vector"):

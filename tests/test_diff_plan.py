@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import tablever as tv
 from tablever import deletions, errors, frames
+from tablever.delta.vectors import load_once
 from tablever.diff import planner
 from tablever.diff.value import Diff, diff_rows, diff_versions
 from tablever.findings import Plan
-from tablever.scan import deleted_positions
 from tablever.storage import LocalStorage
 from tests.comparing import by_way
 from tests.sealing import rewrite
@@ -116,7 +116,7 @@ def test_vectors_are_in_the_plan(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(LocalStorage, "get_range", counted)
     for a, b in ((0, 2), (1, 2)):
-        deleted_positions.cache_clear()
+        load_once.cache_clear()
         read.clear()
         planned: dict[str, int] = {}
         for way in ("changes", "snapshots"):

@@ -15,7 +15,7 @@ from hypothesis.stateful import invariant, precondition, rule
 
 import tablever as tv
 from tablever import errors
-from tablever.scan import deleted_positions
+from tablever.delta.vectors import load_once
 from tests.model import Column, Commit, Counts, State, canonical
 from tests.replaying import Change, Replay, changes, lives, replay
 from tests.sealing import rewrite
@@ -301,12 +301,12 @@ def test_lost_vectors(tmp_path: Path) -> None:
     assert len(vectors) == 3
     for file in vectors[:2]:
         file.unlink()
-    deleted_positions.cache_clear()
+    load_once.cache_clear()
     table = tv.open_table(path)
     gone = next(n for n in range(6, 20_000) if n % 5 == 1 and not table.read(where=f"id = {n}").num_rows)
     assert [(e.version, e.earliest, e.change) for e in table.history(gone)] == [(0, 0, "insert"), (3, 1, "delete")]
     vectors[2].unlink()
-    deleted_positions.cache_clear()
+    load_once.cache_clear()
     with pytest.raises(errors.VersionVacuumedError, match="versions 1 to 3"):
         tv.open_table(path).history(gone)
 

@@ -14,6 +14,7 @@ import struct
 import uuid
 import zlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Protocol
 from urllib.parse import quote
@@ -79,6 +80,12 @@ def load(storage: Ranges, vector: DeletionVector) -> BitMap64:
     bitmap = decode(read_blob(storage, vector))  # as it lies: a few bytes may be a billion rows
     check_cardinality(bitmap, vector)
     return bitmap
+
+
+@lru_cache(maxsize=512)
+def load_once(storage: Ranges, vector: DeletionVector) -> BitMap64:
+    """As ``load``, and kept as it lies, since a few bytes may be millions of positions; for looking only."""
+    return load(storage, vector)
 
 
 def check_cardinality(bitmap: BitMap64, vector: DeletionVector) -> None:

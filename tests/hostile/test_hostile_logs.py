@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ import tablever as tv
 from tablever import constraints
 from tablever.delta import checkpoint, roaring, vectors
 from tablever.errors import CorruptionError, StorageError, TableverError, UnsupportedFeatureError
-from tablever.storage import protocol
-from tests.hostile.making import actions_of, entry_file, good_table, replaced, survive, write_entry
+from tablever.model import DeletionVector
+from tablever.scan import deleted_positions
+from tablever.storage import LocalStorage, protocol
+from tests.hostile.making import actions_of, entry_file, everything, good_table, replaced, survive, write_entry
+
+NOWHERE = LocalStorage(Path("/nowhere"))
 
 
 @pytest.fixture
@@ -136,6 +141,41 @@ def test_a_vector_that_lies_is_refused(table: Path, name: str) -> None:
         tv.read_version(table)
     with pytest.raises(CorruptionError):
         tv.verify(table, level="rows")
+
+
+def deleting(containers: int) -> DeletionVector:
+    """An inline vector that deletes so many times 65,536 rows."""
+    return vectors.inline(vectors.MAGIC + roaring_of_runs(containers), containers * 65_536)
+
+
+def test_rows_that_only_a_log_promises_cost_nothing(table: Path) -> None:
+    """Beside a vector that deletes nearly all of them, the rows of a file are counted in the file."""
+    vector = deleting(255)
+    described = {
+        "storageType": vector.storage_type,
+        "pathOrInlineDv": vector.path_or_inline,
+        "sizeInBytes": vector.size,
+        "cardinality": vector.cardinality,
+    }
+    write_entry(table, 1, *replaced(table, stats=json.dumps({"numRecords": 2**24 - 1}), deletionVector=described))
+    asked = everything(table, writes=False)
+    for name in ("read", "sql", "diff"):
+        tracemalloc.start()
+        with pytest.raises(CorruptionError):
+            asked[name]()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 32 << 20, name
+
+
+def test_a_vector_is_kept_as_it_lies() -> None:
+    """What stays in memory of vectors that were read is their bytes, not a number for each deleted row."""
+    found = [deleting(containers) for containers in (14, 15, 16)]
+    tracemalloc.start()
+    assert [len(deleted_positions(NOWHERE, each, 2**21)) for each in found] == [each.cardinality for each in found]
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 1 << 20
 
 
 @pytest.mark.parametrize(("size", "offset"), [(10**15, 1), (-1, 1), (5, -3), (5, 10**18), (2**70, 0)])
