@@ -30,7 +30,7 @@ GLOB_CHARACTERS = frozenset("*?[]{}")
 SCHEMA_TAG = "tablever.schema"
 MOST_ROWS = 2**31 - 1
 _BELIEVED = range(1 << 24)  # counts of rows that need no look at the file: what is laid beside them is small
-_BELIEVED_DELETED = range(1 << 17)  # and of files with deleted rows, for which bits and positions are laid out
+BELIEVED_DELETED = range(1 << 17)  # and of files with deleted rows, for which bits and positions are laid out
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -174,7 +174,7 @@ def _scan_file(log: Log, snapshot: Snapshot, file: DataFile, path: str) -> ScanF
     unmapped = mapping_mode(snapshot.metadata) == "none"  # another tool may map our columns: to others of their names
     rows = file.physical_rows
     told = unmapped and ours is not None and ours == fingerprint(snapshot.metadata)
-    believed = _BELIEVED if file.vector is None else _BELIEVED_DELETED
+    believed = _BELIEVED if file.vector is None else BELIEVED_DELETED
     if told and rows is not None and rows in believed:
         return ScanFile(log.storage, snapshot.metadata, file, path, rows, not globs)
     try:

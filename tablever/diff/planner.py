@@ -27,7 +27,7 @@ from tablever.frames import to_frame
 from tablever.layout import physical_name, table_schema
 from tablever.log import Log
 from tablever.model import ChangeFile, DataFile, DeletionVector, Metadata, Snapshot, Version
-from tablever.scan import SCHEMA_TAG, Positions, missing_file, only_in, read_footer
+from tablever.scan import BELIEVED_DELETED, SCHEMA_TAG, Positions, missing_file, only_in, read_footer
 from tablever.spans import holds
 from tablever.texts import plural, size_text
 
@@ -296,8 +296,25 @@ def thin(
 
 
 def _only_here(log: Log, file: DataFile, other: DataFile | None) -> Piece:
-    rows = UNKNOWN if file.physical_rows is None else file.physical_rows
-    return Piece(file, only_in(log.storage, file, other, rows), None if other is None else other.vector)
+    gone = only_in(log.storage, file, other, _physical_rows(log, file, other))
+    return Piece(file, gone, None if other is None else other.vector)
+
+
+def _physical_rows(log: Log, file: DataFile, other: DataFile | None) -> int:
+    """How many rows a vector can delete: as the log says where that is small, else as the file does.
+
+    Raises VersionVacuumedError where it is gone.
+    """
+    deleted = [each.vector.cardinality for each in (file, other) if each is not None and each.vector is not None]
+    if other is None or other.vector is None or max(deleted) in BELIEVED_DELETED:
+        return UNKNOWN if file.physical_rows is None else file.physical_rows
+    root, allowed = log.storage.uri, log.storage.allowed
+    try:
+        return int(read_footer(log.storage, decode_path(file.path, root=root, allowed=allowed), file.size).num_rows)
+    except FileNotFoundError as error:
+        raise VersionVacuumedError(
+            f"a version of '{log.name}' cannot be read: its file '{file.path}' is gone", file=file.path
+        ) from error
 
 
 def _untouched(left: Side, right: Side, read: set[int]) -> tuple[Mapping[str, str | None], ...]:
