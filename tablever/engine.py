@@ -1,4 +1,4 @@
-"""DuckDB: one in-memory database per process, a version's rows as a relation, expressions over them.
+"""DuckDB: in-memory databases of the process, a version's rows as a relation, expressions over them.
 
 A version is one ``read_parquet`` over its files with the table's columns and types spelled out, so that columns a
 file lacks are null and DuckDB's own columns (``filename``, ``file_index``, …) cannot clash with the user's. Deleted
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,18 +37,21 @@ POSITION = "__tv_position"
 SCHEMA = "memory.__tv"
 BATCH_ROWS = 65_536
 MOST_RUNS = 16
+MOST_CONFINED = 4
 
 _FORBIDDEN = re.compile(r'(?:"([^"]*)" - file system operations are|through) disabled|disabled through configuration')
 _names = count()
 _lock = threading.Lock()
 _databases: dict[int, duckdb.DuckDBPyConnection] = {}
+_confined: OrderedDict[tuple[int, tuple[str, ...]], duckdb.DuckDBPyConnection] = OrderedDict()
 
 
 def new_connection() -> duckdb.DuckDBPyConnection:
-    """A database of its own: in memory, in UTC, which loads no extensions and sees no Python variables."""
+    """A database of its own: in memory, in UTC; loads no extensions, keeps no secrets, sees no Python variables."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
+        "allow_persistent_secrets": "false",
         "python_enable_replacements": "false",
     }
     connection = duckdb.connect(":memory:", config=settings)
@@ -67,12 +71,42 @@ def confine(connection: duckdb.DuckDBPyConnection, folders: Sequence[str]) -> No
 
 
 def cursor() -> duckdb.DuckDBPyConnection:
-    """A connection to the process's database, for one thread; a forked child gets a database of its own."""
+    """A connection to the process's database, for one thread; a forked child gets a database of its own.
+
+    It opens any file: for SQL of ours, and for expressions that ``check_expression`` accepts.
+    """
     with _lock:
         process = os.getpid()
         if process not in _databases:
             _databases[process] = new_connection()
         return _databases[process].cursor()
+
+
+def confined_cursor(folders: Sequence[str]) -> duckdb.DuckDBPyConnection:
+    """As ``cursor``, to a database that is confined to some folders; the last few of them are kept.
+
+    Making one takes longer than most queries.
+    """
+    with _lock:
+        process = os.getpid()
+        key = (process, tuple(folders))
+        if key not in _confined:
+            connection = new_connection()
+            confine(connection, folders)
+            _confined[key] = connection
+            ours = [known for known in _confined if known[0] == process]  # a fork leaves its parent's alone
+            for oldest in ours[:-MOST_CONFINED]:
+                del _confined[oldest]
+        _confined.move_to_end(key)
+        return _confined[key].cursor()
+
+
+def _forget_databases() -> None:
+    with _lock:
+        process = os.getpid()
+        _databases.pop(process, None)
+        for key in [known for known in _confined if known[0] == process]:
+            del _confined[key]
 
 
 def is_alive(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -521,8 +555,7 @@ def query_errors(what: str, columns: Sequence[str] = ()) -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         raise StorageError(f"DuckDB cannot run {what}: {expressions.first_line(str(error))}") from error
     except (duckdb.FatalException, duckdb.InternalException) as error:
-        with _lock:
-            _databases.pop(os.getpid(), None)  # DuckDB may refuse all that follows in the database that failed
+        _forget_databases()  # DuckDB may refuse all that follows in the database that failed
         raise CorruptionError(f"DuckDB failed on {what}: {expressions.first_line(str(error))}") from error
     except duckdb.Error as error:
         ours = _of_filesystem(error)

@@ -43,6 +43,13 @@ _REFUSED_FUNCTIONS = frozenset(
         "read_blob",
         "query",
         "query_table",
+        # These plan SQL that a text holds, and so open files, or show what other sessions keep.
+        "json_serialize_plan",
+        "json_execute_serialized_sql",
+        "format_type",
+        "get_block_size",
+        "pg_get_constraintdef",
+        "pg_get_viewdef",
     }
 )
 # Table functions whose only effect is their rows; others open files, switch things, or show what is in the database.

@@ -14,7 +14,7 @@ from pathlib import Path
 from tablever.catalog import table_above
 from tablever.errors import QueryError
 from tablever.fences import lies_in
-from tablever.statements import Token, closing, inner_words
+from tablever.statements import Token, closing, explained, inner_words, path_at
 
 # What only touches the session's own database, which is in memory. Settings are locked by DuckDB.
 _FREE = frozenset(
@@ -27,6 +27,14 @@ _MANY_FILES = frozenset(
     "partition_by per_thread_output file_size_bytes row_groups_per_file filename_pattern overwrite overwrite_or_ignore "
     "append write_empty_file file_extension".split()
 )
+# Pragmas that only show; the others change settings, which are locked, or run the statements of a file.
+_SHOWING = frozenset(
+    "collations database_list database_size functions metadata_info platform show show_databases show_tables "
+    "show_tables_expanded storage_info table_info user_agent version".split()
+)
+# DuckDB takes an expression for what is attached: no more than this one text may stand there.
+_MEMORY = re.compile(r"ATTACH( OR REPLACE| IF NOT EXISTS)?( DATABASE)? ':memory:'( AS | \( | ;|$)")
+_SECRET = re.compile(r"(CREATE|DROP)( OR REPLACE)?( PERSISTENT| TEMP| TEMPORARY)? SECRET( |$)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -41,21 +49,29 @@ def check_statement(kind: str, tokens: Sequence[Token], folders: Sequence[str]) 
     Raises:
         QueryError: it could.
     """
-    words = [token.word or token.text for token in tokens]
+    text = _spoken(tokens)
+    if _SECRET.match(_spoken(explained(tokens))):
+        raise _refused("a statement about secrets", "a session reaches no network: it needs none")
     if kind in ("EXPLAIN", "PREPARE"):
         inner = inner_words(tokens)
         if inner is not None and inner not in _WRAPPED and not (kind == "EXPLAIN" and inner in ("CREATE", "DELETE")):
             raise _refused(f"{kind} of a statement that begins with {inner}")
     elif kind == "ATTACH":
-        if not any(token.kind == "string_const" and token.text == "':memory:'" for token in tokens[1:4]):
+        if not _MEMORY.match(text):
             raise _refused("ATTACH of a file", "a session holds what it makes in memory: ATTACH ':memory:' AS other")
     elif kind == "PRAGMA":
-        if words[:1] == ["IMPORT"] or "IMPORT_DATABASE" in words:
-            raise _refused("IMPORT DATABASE")
+        pragma = tokens[1].name.lower() if len(tokens) > 1 else ""
+        copies = text.startswith("COPY FROM DATABASE ")  # DuckDB counts it among them
+        if pragma not in _SHOWING and not copies:
+            raise _refused(f"PRAGMA {pragma}")
     elif kind == "COPY":
         _check_copy(tokens, folders)
     elif kind not in _FREE:
         raise _refused(_WORDS.get(kind, kind.replace("_", " ")))
+
+
+def _spoken(tokens: Sequence[Token]) -> str:
+    return " ".join(token.word or token.text for token in tokens)
 
 
 def _refused(
@@ -65,21 +81,24 @@ def _refused(
 
 
 def _check_copy(tokens: Sequence[Token], folders: Sequence[str]) -> None:
-    depth, at = 0, None
-    for i, token in enumerate(tokens):
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
-        if depth == 0 and token.word in ("TO", "FROM"):
-            at = i
-            break
-    if at is None or tokens[at].word == "FROM":  # into a table of the session: DuckDB says from where
+    if tokens[0].word != "COPY" or len(tokens) < 2:
+        raise _refused("this COPY")
+    # A name behind a dot may be a keyword: only the token behind the whole name, or query, says which way it goes.
+    after = closing(tokens, 1) + 1 if tokens[1].text == "(" else path_at(tokens, 1)[1]
+    if tokens[1].text != "(" and after < len(tokens) and tokens[after].text == "(":
+        after = closing(tokens, after) + 1
+    way = tokens[after].word if after < len(tokens) else ""
+    if way == "FROM":  # into a table of the session: DuckDB says from where
         return
-    rest = [token for token in tokens[at + 1 :] if token.text != ";"]
+    if way != "TO":
+        raise _refused("COPY of anything but a table or a query in parentheses")
+    rest = [token for token in tokens[after + 1 :] if token.text != ";"]
     if not rest or rest[0].kind != "string_const" or rest[0].text[0] != "'":
         raise _refused("COPY TO anything but a file's name between single quotes")
-    after = rest[2:] if rest[1:2] and rest[1].word == "WITH" else rest[1:]
-    if after and (after[0].text != "(" or closing(after, 0) != len(after) - 1):
+    options = rest[2:] if rest[1:2] and rest[1].word == "WITH" else rest[1:]
+    if options and (options[0].text != "(" or closing(options, 0) != len(options) - 1):
         raise _refused("COPY TO with anything but options in parentheses behind the file's name")
-    many = [token.name for token in after if token.name.lower() in _MANY_FILES]
+    many = [token.name for token in options if token.name.lower() in _MANY_FILES]
     if many:
         raise _refused(f"COPY TO with {many[0]}", "a COPY writes one file here, whose name it gives")
     check_target(rest[0].name, folders)

@@ -63,7 +63,7 @@ _SETTING = re.compile(r"\w+", re.ASCII)
 # Settings that keep a session to its folders.
 _OURS = frozenset(
     "allowed_directories allowed_paths enable_external_access lock_configuration autoinstall_known_extensions "
-    "autoload_known_extensions python_enable_replacements".split()
+    "autoload_known_extensions python_enable_replacements allow_persistent_secrets".split()
 )
 
 
@@ -93,7 +93,7 @@ def check_text(text: object) -> str:
 def only_reads(text: str, catalog: Catalog) -> bool:
     """Whether statements are all SELECTs of versioned tables, which neither make, set nor list anything in DuckDB."""
     data = check_text(text).encode(errors="surrogatepass")
-    with engine.cursor() as connection, engine.query_errors("the query"):
+    with engine.confined_cursor(catalog.folders()) as connection, engine.query_errors("the query"):
         ordered = statements.aliases_first(data, statements.cut(data, engine.token_starts(data)))
         tree = engine.parse(connection, ordered.decode(errors="surrogatepass"))
     if not only_selects(tree) or lists_tables(tree):
@@ -106,8 +106,8 @@ class Session:
     """A connection to DuckDB that knows versioned tables. For one thread.
 
     Args:
-        shared: use the process's database, which spares making one. Only for statements that ``only_reads`` accepts:
-            what others make or set would be seen by all.
+        shared: use the database that the process keeps for these folders, which spares making one. Only for statements
+            that ``only_reads`` accepts: what others make or set would be seen by all.
         settings: DuckDB's, which statements cannot change.
     """
 
@@ -121,7 +121,9 @@ class Session:
         self._catalog = catalog
         self._shared = shared
         self._allowed = [os.path.realpath(folder) for folder in catalog.allowed]
-        self._connection: DuckDBPyConnection = engine.cursor() if shared else engine.new_connection()
+        self._connection: DuckDBPyConnection = (
+            engine.confined_cursor(catalog.folders()) if shared else engine.new_connection()
+        )
         if not shared:
             self._set_up(settings or {})
         self._views: OrderedDict[tuple[Any, ...], _View] = OrderedDict()
@@ -319,7 +321,7 @@ class Session:
 
     def _constant(self, text: str, what: str, hint: str = "AT (VERSION => 3)") -> int | str | datetime:
         """The value of a constant expression: a number, a text, or an instant."""
-        with engine.cursor() as connection, engine.query_errors(what):
+        with self._connection.cursor() as connection, engine.query_errors(what):
             tree = engine.parse(connection, f"SELECT ({text}\n)")
             if tree["error"] or any("column_names" in node for node in walk(tree)):
                 raise QueryError(f"{what}: only a constant can stand there", hint=hint)
@@ -357,7 +359,7 @@ class Session:
     def _arguments(self, text: str, function: str) -> list[int | str | datetime]:
         wanted = statements.FUNCTIONS[function]
         what = f"{function}({text})"
-        with engine.cursor() as connection:
+        with self._connection.cursor() as connection:
             tree = engine.parse(connection, f"SELECT {text}" if text.strip() else "SELECT 0")
         items = [] if tree["error"] or not text.strip() else tree["statements"][0]["node"]["select_list"]
         pieces = _split_arguments(self._tokens(text.encode(errors="surrogatepass")), text)

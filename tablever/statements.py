@@ -6,6 +6,7 @@ Offsets are in bytes of UTF-8, as DuckDB's tokenizer and parse trees have them. 
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {  # our table functions, and what th
     "table_history": ("table",),
 }
 _NOWHERE = 2**64 - 1
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _JOINS = frozenset({"INNER", "LEFT", "RIGHT", "OUTER", "FULL"})
 _FILTERS = frozenset({"SEMI", "ANTI"})
 _PLAIN_JOINS = frozenset({"REGULAR", "CROSS", "NATURAL"})
@@ -196,6 +198,11 @@ def inner_words(tokens: Sequence[Token]) -> str | None:
     return (tokens[at].word or tokens[at].text) if at < len(tokens) else None
 
 
+def explained(tokens: Sequence[Token]) -> Sequence[Token]:
+    """What a statement explains; the statement itself where it is no EXPLAIN."""
+    return tokens[_past_explain(tokens) :]
+
+
 def _past_explain(tokens: Sequence[Token]) -> int:
     at = 0
     if tokens and tokens[0].word == "EXPLAIN":
@@ -293,27 +300,31 @@ def _references(tree: Tree, tokens: Sequence[Token]) -> list[Reference]:
             selects.update((id(table), node) for table in _prunable(node.get("from_table")))
         elif node.get("type") == "BASE_TABLE":
             reference = _from_node(node, tokens, selects.get(id(node)), used)
-            if not (len(reference.path) == 1 and reference.path[0].lower() in scope and reference.at is None):
+            if not (len(reference.path) == 1 and _folded(reference.path[0]) in scope and reference.at is None):
                 found.append(reference)
     return found
 
 
+def _folded(name: str) -> str:
+    """A name as DuckDB compares it: no letters but ASCII's lose their case."""
+    return name.translate(_LOWER)
+
+
 def _scoped(node: Any, scope: frozenset[str]) -> Iterator[tuple[Tree, frozenset[str]]]:
-    """Every object of a tree with the CTE names (lower case) that it sees, parents first."""
+    """Every object of a tree with the CTE names (folded) that it sees, parents first."""
     if isinstance(node, list):
         for item in node:
             yield from _scoped(item, scope)
     elif isinstance(node, Mapping):
-        outer = scope
         for entry in (node.get("cte_map") or {}).get("map", ()):
-            name = str(entry["key"]).lower()
-            recursive = (entry["value"].get("query_node") or {}).get("type") == "RECURSIVE_CTE_NODE"
-            yield from _scoped(entry["value"], scope | {name} if recursive else scope)
-            scope |= {name}
-        yield node, scope if node.get("cte_map") else outer
+            yield from _scoped(entry["value"], scope)
+            scope |= {_folded(str(entry["key"]))}
+        yield node, scope
+        # What a recursive query begins with, its left side, does not see the query itself.
+        itself = {_folded(str(node["cte_name"]))} if node.get("type") == "RECURSIVE_CTE_NODE" else set()
         for key, value in node.items():
             if key != "cte_map":
-                yield from _scoped(value, scope)
+                yield from _scoped(value, scope | itself if key == "right" else scope)
 
 
 def _prunable(source: Any) -> Iterator[Tree]:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import tablever as tv
 from tablever import engine, statements
+from tablever.catalog import Catalog
 from tablever.errors import (
     CorruptionError,
     InvalidKeyError,
@@ -119,6 +120,11 @@ HEAD = {**THIRD, 5: 51, 6: 61}
             "WITH RECURSIVE r AS (SELECT 1 AS id, 1 AS price UNION ALL SELECT id + 1, 1 FROM r WHERE id < 3) FROM r",
             {1: 1, 2: 1, 3: 1},
         ),
+        (
+            "WITH RECURSIVE orders AS (FROM orders UNION ALL SELECT id + 9, 7 FROM orders WHERE id = 1) FROM orders",
+            {**HEAD, 10: 7},
+        ),
+        ('WITH "order\u017f" AS (SELECT 1 AS id, 2 AS price) FROM orders', HEAD),
         ("SELECT i.id, o.price FROM orders o JOIN shop.items i USING (id)", {1: 10, 5: 51}),
         ('SELECT i.id, o.price FROM orders o JOIN "shop/Items" i AT (VERSION => 0) USING (id)', {1: 10, 5: 51}),
         ("SELECT Items.id, 0 AS price FROM shop.Items AT (VERSION => -1)", {1: 0, 5: 0}),
@@ -645,10 +651,15 @@ def test_names_that_statements_make_are_known_at_once(root: Path, session: Sessi
     assert session.sql("FROM last").columns == ["y"]
 
 
-def kept_objects() -> list[Any]:
+def shared(root: Path) -> duckdb.DuckDBPyConnection:
+    """The database that queries of a root share."""
+    return engine.confined_cursor(Catalog(root, None).folders())
+
+
+def kept_objects(root: Path) -> list[Any]:
     asked = "SELECT view_name FROM duckdb_views() WHERE NOT internal UNION ALL SELECT table_name FROM duckdb_tables()"
-    with engine.cursor() as connection:
-        return connection.execute(asked).fetchall()
+    with shared(root) as connection, engine.cursor() as ours:
+        return connection.execute(asked).fetchall() + ours.execute(asked).fetchall()
 
 
 @pytest.mark.parametrize(
@@ -667,26 +678,39 @@ def kept_objects() -> list[Any]:
 def test_a_query_leaves_nothing_behind(root: Path, sql: str) -> None:
     """What a query makes or sets is gone after it, whether it succeeds or fails."""
     asked = "SELECT name, value FROM duckdb_settings() WHERE name IN ('threads', 'enable_profiling') ORDER BY name"
-    there = kept_objects()  # tests of the engine itself, in the same process, may keep some
-    with engine.cursor() as connection:
+    there = kept_objects(root)  # tests of the engine itself, in the same process, may keep some
+    with shared(root) as connection:
         before = connection.execute(asked).fetchall()
     with suppress(QueryError):
         tv.query(sql, root=root)
-    assert kept_objects() == there
-    with engine.cursor() as connection:
+    assert kept_objects(root) == there
+    with shared(root) as connection:
         assert connection.execute(asked).fetchall() == before
         assert connection.execute("SELECT database_name FROM duckdb_databases() WHERE NOT internal").fetchall() == [
             ("memory",)
         ]
 
 
-def test_queries_go_on_after_a_failure_of_duckdb() -> None:
+def test_queries_go_on_after_a_failure_of_duckdb(root: Path) -> None:
     """A database that DuckDB gave up on is not used again."""
-    with engine.cursor() as connection:
+    with engine.cursor() as ours, shared(root) as connection:
+        ours.execute("CREATE TABLE memory.main.old AS SELECT 1")
         connection.execute("CREATE TABLE memory.main.old AS SELECT 1")
     with pytest.raises(CorruptionError), engine.query_errors("the query"):
         raise duckdb.FatalException("the database has been invalidated")
-    assert kept_objects() == []
+    assert kept_objects(root) == []
+
+
+def test_few_databases_are_kept(tmp_path: Path) -> None:
+    """Queries of many folders share as many databases as are kept, and one that is dropped while in use goes on."""
+    folders = [tmp_path / str(i) for i in range(engine.MOST_CONFINED + 2)]
+    for i, folder in enumerate(folders):
+        tv.create_table(folder / "t", [{"id": i}])
+    with shared(folders[0]) as connection:
+        found = [tv.query("FROM t", root=folder).to_pylist() for folder in folders * 2]
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
+    assert found == [[{"id": i}] for i in range(len(folders))] * 2
+    assert len(engine._confined) == engine.MOST_CONFINED
 
 
 def test_queries_run_side_by_side(root: Path) -> None:
@@ -695,10 +719,10 @@ def test_queries_run_side_by_side(root: Path) -> None:
     def rows(number: int) -> int:
         return len(tv.query(f"FROM orders AT (VERSION => {number % 4})", root=root).to_pylist())
 
-    there = kept_objects()  # tests of the engine itself, in the same process, may keep some
+    there = kept_objects(root)  # tests of the engine itself, in the same process, may keep some
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(rows, range(40))) == [5, 6, 5, 5] * 10
-    assert kept_objects() == there
+    assert kept_objects(root) == there
 
 
 def test_rows_come_in_row_order(tmp_path: Path) -> None:
