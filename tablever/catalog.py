@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tablever.delta.listing import LOG_FOLDER
 from tablever.errors import QueryError, TableNotFoundError
-from tablever.fences import checked_folders
+from tablever.fences import allowed_here, checked_folders, lies_in
 from tablever.log import Log, TableLike, log_at, open_log
 from tablever.storage import Place, open_place
 
@@ -39,21 +39,29 @@ class Catalog:
         given = self._given.get(".".join(path).lower())
         if given is not None:
             return given[1]
-        parts = [part for name in path for part in name.split("/")]
-        if any(part in ("", ".", "..") or "\0" in part or part.startswith("_") for part in parts):
-            return None
-        place = self._place(parts)
-        if place is None:
+        place = self._place([part for name in path for part in name.split("/")])
+        if place is None or not self._reaches(place):
             return None
         if place.uri not in self._opened:
             self._opened[place.uri] = log_at(place, self.allowed)
         return self._opened[place.uri]
 
+    def _reaches(self, place: Place) -> bool:
+        """Whether a folder below the root lies there, or in an allowed one: a link in the root is nobody's word."""
+        if place.storage().duckdb_root:  # an object store, which has no links
+            return True
+        folders = (self.root.uri, *self.allowed, *allowed_here())
+        return lies_in(os.path.realpath(place.uri) + "/", [os.path.realpath(folder) for folder in folders])
+
     def _place(self, parts: Sequence[str]) -> Place | None:
+        if any(part in ("", ".", "..") or "\0" in part or part.startswith("_") for part in parts):
+            return None
         if [self.root.name.lower()] == [part.lower() for part in parts] and self.root.is_table():
             return self.root
         place = self.root
         for part in parts:
+            if not self._reaches(place):
+                return None
             exact = place.child(part)
             if exact.kind() == "folder":
                 place = exact
@@ -74,7 +82,7 @@ class Catalog:
         """The folders whose files the tables may lie in, as they are named and as they really are."""
         storages = [self.root.storage(), *(log.storage for _, log in self._given.values())]
         local = [storage.uri for storage in storages if not storage.duckdb_root]
-        local += [*self.allowed, *(folder for storage in storages for folder in storage.allowed)]
+        local += [*self.allowed, *allowed_here(), *(folder for storage in storages for folder in storage.allowed)]
         # All stores that are open here: the names of their objects cannot be guessed.
         stores = [storage.duckdb_root for storage in storages if storage.duckdb_root]
         return list(dict.fromkeys([*local, *map(os.path.realpath, local), *stores]))
@@ -86,11 +94,18 @@ class Catalog:
             found.append(self.root.name)
         below = islice(_walk(self.root), MOST_FOLDERS)
         start = len(self.root.uri.rstrip("/")) + 1
-        found += [place.uri[start:] for place, is_table in below if is_table]
+        found += [place.uri[start:] for place, is_table in below if is_table and self._reaches(place)]
         return sorted(set(found))
 
     def unknown(self, name: str, others: Sequence[str] = ()) -> QueryError:
         """The error for a name that is no table; ``others`` are the session's own."""
+        place = self._place(name.split("/"))
+        if place is not None and not self._reaches(place):
+            return QueryError(
+                f"'{name}' is a link that leads out of '{self.root.uri}'",
+                hint=f"if it is yours to read: query(…, allow_folders=['{os.path.realpath(place.uri)}'])",
+                table=name,
+            )
         known = [*self.names(), *others]
         close = difflib.get_close_matches(name.lower(), [known_name.lower() for known_name in known], 1)
         named = [known_name for known_name in known if close and known_name.lower() == close[0]]

@@ -11,7 +11,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain, count
@@ -25,7 +25,7 @@ from tablever.catalog import Catalog
 from tablever.changefeed import change_rows
 from tablever.columns import did_you_mean
 from tablever.delta import replay
-from tablever.errors import InvalidKeyError, QueryError
+from tablever.errors import InvalidKeyError, QueryError, TableverError
 from tablever.expressions import lists_tables, only_selects, refuse_outside, walk
 from tablever.log import Log
 from tablever.model import DataFile, Snapshot
@@ -429,11 +429,13 @@ class Session:
                     self._make_head((token.name,), log, statement)
 
     def _make_every_head(self, statement: _Statement) -> None:
+        """Views for all tables but those that cannot be read now: what is wrong is said where one of those is named."""
         own = self._own_names()
         for name in self._catalog.names():
-            log = None if name.lower() in own else self._catalog.find((name,))
-            if log is not None:
-                self._make_head((name,), log, statement)
+            with suppress(TableverError):
+                log = None if name.lower() in own else self._catalog.find((name,))
+                if log is not None:
+                    self._make_head((name,), log, statement)
 
 
 def _rows_of(function: str, log: Log, numbers: Sequence[int], what: str) -> pa.Table | pa.RecordBatchReader:

@@ -12,7 +12,7 @@ import pytest
 
 import tablever as tv
 from tablever import engine, expressions
-from tablever.errors import InvalidInputError, QueryError, TableverError
+from tablever.errors import CorruptionError, InvalidInputError, QueryError, TableverError
 from tests.cli.conftest import Shell
 
 
@@ -179,6 +179,52 @@ def test_what_stays_in_memory_runs(root: Path, tmp_path: Path) -> None:
         session.sql(f"COPY secret(a) TO '{tmp_path}/a.csv'; COPY \"from\" (a) FROM '{tmp_path}/a.csv'")
         session.sql(f"COPY main.from FROM '{tmp_path}/a.csv' (HEADER)")
         assert session.sql('FROM "from"').fetchall() == [(1,), (1,)]
+
+
+LINKED = [
+    "FROM linked",
+    "FROM LINKED",
+    'FROM "outwards/private"',
+    "FROM outwards.private",
+    "FROM linked AT (VERSION => 0)",
+    "FROM table_history('linked')",
+    "FROM table_versions('outwards/private')",
+    "FROM table_diff('linked', 0, 0)",
+    "DESCRIBE linked",
+    "CREATE TABLE x (id INT); INSERT INTO x SELECT id FROM linked",
+    "CREATE TABLE x (id INT); UPDATE x SET id = 2 FROM linked",
+]
+
+
+@pytest.mark.parametrize("statement", LINKED)
+def test_no_link_brings_in_a_table(root: Path, tmp_path: Path, statement: str) -> None:
+    """A link below the root makes no table outside it readable; given as a root, by name, or allowed, it is one."""
+    private = tv.create_table(tmp_path / "outside" / "private", [{"id": 7}], key="id")
+    (root / "linked").symlink_to(tmp_path / "outside" / "private")
+    with pytest.raises(QueryError):
+        tv.query(statement, root=root)
+    with tv.connect(root) as session, pytest.raises(QueryError):
+        session.sql(statement).to_arrow_table()
+    if statement == "FROM linked":
+        with pytest.raises(QueryError, match="leads out"):
+            tv.query(statement, root=root)
+        for options in ({"root": root / "linked"}, {"tables": {"linked": private}}, {"allow_folders": [tmp_path]}):
+            assert tv.query(statement, **{"root": root, **options}).to_pylist() == [{"id": 7}]
+        assert tv.query(statement, root=root, allow_folders=[tmp_path / "outside" / "private"]).num_rows == 1
+
+
+def test_tables_that_cannot_be_read_are_in_no_ones_way(root: Path, tmp_path: Path) -> None:
+    """Neither a link that leads out nor a damaged table keeps a session from listing the others."""
+    tv.create_table(tmp_path / "outside" / "private", [{"id": 7}])
+    (root / "linked").symlink_to(tmp_path / "outside" / "private")
+    tv.create_table(root / "damaged", [{"id": 7}])
+    (root / "damaged" / "_delta_log" / "00000000000000000000.json").write_text("{")
+    with tv.connect(root) as session:
+        assert session.sql("SHOW TABLES").fetchall() == [("inwards",), ("orders",)]
+        assert session.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall() != []
+        assert session.tables() == ["damaged", "inwards", "orders"]
+        with pytest.raises(CorruptionError):
+            session.sql("FROM damaged")
 
 
 def test_no_secret_is_stored(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
