@@ -20,6 +20,8 @@ from tablever.history import folds, images, probe
 from tablever.logfiles import START
 from tests.sealing import rewrite
 
+pytestmark = pytest.mark.xdist_group("history cost")  # one table, not one for each worker
+
 ROWS, COMMITS, CHANGED = 20_000, 150, 10
 SPARE = 5
 

@@ -10,6 +10,8 @@ from tests.object_storage.costs import FEW, LONG, MANY, OPEN, OPERATIONS, SMALL,
 from tests.object_storage.faults import FaultyNetwork
 from tests.object_storage.servers import Server
 
+pytestmark = pytest.mark.xdist_group("costs")  # measured once, not by each worker
+
 ALIKE = 1.05
 
 

@@ -357,6 +357,7 @@ def copy(folder: Path, uri: str, server: Server) -> None:
         list(pool.map(lambda path: storage.put(path.relative_to(folder).as_posix(), path.read_bytes()), files))
 
 
+@pytest.mark.xdist_group("histories")  # a thousand commits once, not for each worker
 @pytest.mark.parametrize("versions", [10, 1000])
 def test_requests_are_bounded(
     network: FaultyNetwork, seaweedfs: Server, histories: dict[int, str], versions: int
