@@ -1,7 +1,8 @@
 """Which versions are remembered from outside the log, and by what; how a new witness is made and taken away.
 
 Making one and deleting a version can meet: a vacuum commits what it will remove and then lists the witnesses again; a
-maker puts its object and then looks whether its version is lost. In every order the files stay or the maker is told.
+maker puts its object and then looks whether its version is lost. In every order the files stay or the maker is told,
+or both.
 """
 
 from __future__ import annotations
