@@ -132,6 +132,8 @@ def main() -> None:
         answer = {"error": f"{type(error).__name__}: {error}"}
     json.dump(answer, answers)
     answers.flush()
+    sys.stderr.flush()
+    os._exit(0)  # deltalake 1.6.6 may die of its own threads where the interpreter ends
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from benchmarks.peers.common import AGGREGATE, STATE_COLUMNS, counts, lots, stat
 LIBRARIES = ("deltalake", "duckdb", "polars", "pyarrow")
 for library in LIBRARIES:  # as other scripts load theirs; tablever would in its first call
     importlib.import_module(library)
+for function in tv.__all__:  # and as `import deltalake` loads all of deltalake
+    getattr(tv, function)
 
 
 def create(table: Path, rows: str, **_: object) -> Sequence[Call]:
