@@ -35,6 +35,7 @@ CHANGE_TYPE = "_change_type"
 FILE_BYTES = 256 * 1024 * 1024
 ROW_GROUP_ROWS = 131_072
 PAGE_BYTES = 32 * 1024  # scattered rows are fetched page by page: at 1 MB, 1,000 of 5 million cost half as much again
+COMPRESSION_LEVEL = 3  # zstd's own; Arrow's is 1, whose files are 7 % larger
 DICTIONARY_SAMPLE = 10_000
 # What may stand in the path of a relative URI; a colon may not, in its first part.
 URI_CHARACTERS = frozenset("/=-._~!$&'()+,;@")
@@ -280,6 +281,7 @@ def _write_files(
                 sink,
                 rows.schema,
                 compression="zstd",
+                compression_level=COMPRESSION_LEVEL,
                 use_dictionary=dictionaries,
                 write_statistics=measured,
                 data_page_size=PAGE_BYTES,
@@ -313,7 +315,14 @@ def _may_hold_nan(column: pa.ChunkedArray) -> bool:
 
 
 def _repetitive(rows: pa.Table) -> list[str]:
-    """The text columns worth a dictionary: those that repeat themselves."""
+    """The columns worth a dictionary: text that repeats itself, and in files that are not small whole numbers too."""
     sample = rows.slice(0, DICTIONARY_SAMPLE)
-    text = [f.name for f in rows.schema if pa.types.is_string(f.type) or pa.types.is_binary(f.type)]
-    return [name for name in text if 10 * pc.count_distinct(sample.column(name), "all").as_py() <= sample.num_rows]
+    large = rows.num_rows >= DICTIONARY_SAMPLE
+    asked = [
+        field.name
+        for field in rows.schema
+        if pa.types.is_string(field.type)
+        or pa.types.is_binary(field.type)
+        or (large and pa.types.is_integer(field.type))
+    ]
+    return [name for name in asked if 10 * pc.count_distinct(sample.column(name), "all").as_py() <= sample.num_rows]
