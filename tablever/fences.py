@@ -105,6 +105,40 @@ def open_regular(path: str, root: str, allowed: Sequence[str] = ()) -> io.FileIO
         raise
 
 
+@contextmanager
+def opened_folder(path: str, root: str) -> Iterator[int | None]:
+    """A folder of the table, for ``open_in``; None where it leads elsewhere, or where the system has no such call.
+
+    Raises OSError as ``open``.
+    """
+    if os.open not in os.supports_dir_fd or not hasattr(os, "O_NOFOLLOW"):
+        yield None
+        return
+    folder = os.open(path, _FLAGS | os.O_DIRECTORY)
+    try:
+        real = _opened_path(folder, path) + "/"
+        yield folder if lies_in(real, [_real_folder(root)]) or lies_in(real, [os.path.realpath(root)]) else None
+    finally:
+        os.close(folder)
+
+
+def open_in(folder: int, name: str) -> int | None:
+    """A regular file in an open folder of the table, to be read: what lies there lies in the table.
+
+    None where it is a link, a pipe or the like, of which ``open_regular`` says more. Raises OSError as ``open``.
+    """
+    try:
+        descriptor = os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            return None
+        raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 def check_regular(found: os.stat_result, path: str) -> None:
     """Raises StorageError for a folder, a pipe or a device where a file belongs: one could wait there for ever."""
     if not stat.S_ISREG(found.st_mode):

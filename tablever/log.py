@@ -181,7 +181,8 @@ class Log:
 
         Raises VersionVacuumedError, CorruptionError where one is gone, or is not as it was written.
         """
-        return ((number, self._files.start(number)) for number in range(first, last + 1))
+        numbers = range(first, last + 1)
+        return zip(numbers, self._files.starts(numbers), strict=True)
 
     def numbers_between(self, first: int, last: int) -> list[int]:
         """The versions from ``first`` to ``last``, both included, of which an entry or a checkpoint is there."""

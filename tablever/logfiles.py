@@ -166,19 +166,27 @@ class LogFiles:
 
     def start(self, number: int) -> bytes:
         """The first START bytes of a version's log entry, which as a whole fits its own digest."""
-        kept = self._kept
-        if kept is not None and kept[0] == number:
-            return kept[1][:START]
-        try:
-            found = self.storage.get_range(entry_path(number), 0, START)
-        except FileNotFoundError as error:
-            self.relist()
-            raise self._gone(number) from error
-        if len(found) == START:
-            return self.whole_entry(number)[:START]
-        with self._told(number):
-            check_seal(found, name=entry_name(number))
-        return found
+        return next(self.starts([number]))
+
+    def starts(self, numbers: Sequence[int]) -> Iterator[bytes]:
+        """The same of each of several versions, in that order."""
+        kept = dict([self._kept] if self._kept else [])
+        found = self.storage.get_starts((entry_path(number) for number in numbers if number not in kept), START)
+        for number in numbers:
+            if number in kept:
+                yield kept[number][:START]
+                continue
+            try:
+                data = next(found)
+            except FileNotFoundError as error:
+                self.relist()
+                raise self._gone(number) from error
+            if len(data) == START:
+                yield self.whole_entry(number)[:START]
+                continue
+            with self._told(number):
+                check_seal(data, name=entry_name(number))
+            yield data
 
     def _values(self, number: int, data: bytes) -> list[dict[str, Any]]:
         """The JSON objects of a version's log entry."""

@@ -16,14 +16,14 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import takewhile
+from itertools import groupby, takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, ClassVar, Self, cast
 
 from tablever.delta.listing import LOG_FOLDER
 from tablever.errors import StorageError
-from tablever.fences import check_readable, check_regular, check_writable, open_regular
+from tablever.fences import check_readable, check_regular, check_writable, open_in, open_regular, opened_folder
 from tablever.storage.counted import CountedWriter
 from tablever.storage.protocol import Stored, check_size
 
@@ -109,6 +109,28 @@ class LocalStorage:
     def get_many(self, relatives: Iterable[str]) -> Iterator[bytes]:
         """All bytes of each object, in order."""
         return map(self.get, relatives)
+
+    def get_starts(self, relatives: Iterable[str], length: int) -> Iterator[bytes]:
+        """The first ``length`` bytes of each object, fewer where it has no more, in order. Raises as ``open``.
+
+        Half the system calls of ``get_range``: a thousand entries of a log are asked for their beginnings.
+        """
+        for folder, names in groupby(relatives, lambda relative: relative.rpartition("/")[0]):
+            with (
+                storage_errors(f"read '{self.location(folder)}'"),
+                opened_folder(self.location(folder), str(self.root)) as opened,
+            ):
+                for relative in names:
+                    yield self._start(relative, length, opened)
+
+    def _start(self, relative: str, length: int, folder: int | None) -> bytes:
+        if folder is not None:
+            with storage_errors(f"read '{self.location(relative)}'"):
+                descriptor = open_in(folder, relative.rpartition("/")[2])
+                if descriptor is not None:
+                    with io.FileIO(descriptor, "r") as file:
+                        return file.read(length)
+        return self.get_range(relative, 0, length)
 
     def pieces(self, relative: str, size: int) -> Iterator[bytes]:
         """The bytes of an object, some at a time. Raises FileNotFoundError, StorageError."""

@@ -156,6 +156,9 @@ class Storage(Protocol):
     def get_range(self, path: str, start: int, length: int) -> bytes:
         """``length`` bytes from ``start``, fewer at the object's end. Raises FileNotFoundError, StorageError."""
 
+    def get_starts(self, paths: Iterable[str], length: int) -> Iterator[bytes]:
+        """The first ``length`` bytes of each object, fewer where it has no more, in order; raises as ``get_many``."""
+
     def pieces(self, path: str, size: int) -> Iterator[bytes]:
         """The bytes of an object, some ``size`` at a time. Raises FileNotFoundError, StorageError."""
 

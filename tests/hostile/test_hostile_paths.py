@@ -15,6 +15,7 @@ import pytest
 import tablever as tv
 from tablever.delta import vectors
 from tablever.errors import CorruptionError, InvalidInputError, TableverError, UnsupportedFeatureError
+from tablever.log import open_log
 from tests.cli.conftest import Shell
 from tests.hostile.making import actions_of, added, entry_file, good_table, replaced, survive, write_entry
 from tests.hostile.test_hostile_sql import contents
@@ -241,6 +242,32 @@ def test_a_log_entry_that_is_a_pipe_is_not_waited_for(table: Path) -> None:
     os.mkfifo(entry_file(table, 1))
     found = survive(table)
     assert isinstance(found["read"], TableverError)
+
+
+def test_beginnings_are_those_of_what_may_be_read(table: Path, tmp_path: Path) -> None:
+    """The beginnings of many objects are what ``get_range`` gives of each, links in the table followed, and what may
+    not be read is refused in the same words: links out, pipes, folders that lead out.
+    """
+    (tmp_path / "secret.txt").write_text("top secret")
+    (table / "in").mkdir()
+    (table / "in" / "short").write_bytes(b"ab")
+    (table / "in" / "long").write_bytes(b"abcdefgh")
+    (table / "in" / "link").symlink_to(table / "in" / "long")
+    (table / "in" / "out").symlink_to(tmp_path / "secret.txt")
+    os.mkfifo(table / "in" / "pipe")
+    (table / "away").symlink_to(tmp_path)
+    (table / "again").symlink_to(table / "in")
+    storage = open_log(table).storage
+    fine = ["in/short", "in/long", "in/link", "again/long", "in/long"]
+    assert list(storage.get_starts(fine, 4)) == [storage.get_range(path, 0, 4) for path in fine]
+    for path in ("in/out", "in/pipe", "away/secret.txt", "in/nothing", "nothing/here", "in"):
+        found = []
+        for ask in (lambda p: storage.get_range(p, 0, 4), lambda p: list(storage.get_starts(["in/long", p], 4))):
+            with pytest.raises((TableverError, FileNotFoundError)) as caught:
+                ask(path)
+            found.append(caught.value)
+        assert type(found[0]) is type(found[1]), path
+        assert isinstance(found[0], FileNotFoundError) or str(found[0]) == str(found[1])
 
 
 def test_a_log_entry_that_is_a_link_out_is_not_quoted(table: Path, tmp_path: Path) -> None:

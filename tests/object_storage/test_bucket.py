@@ -70,6 +70,7 @@ def test_what_a_storage_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert storage.get_range("p=a b/x%y", 2, 4) == b"a b/"
     assert storage.get_range("p=a b/x%y", 50, 4) == b""
     assert storage.get_range("in/y", 0, 4) == b""
+    assert list(storage.get_starts(["in/y", "p=a b/x%y", "_delta_log/1.json"], 3)) == [b"", b"p=a", b"_de"]
     assert b"".join(storage.pieces("p=a b/x%y", 3)) == b"p=a b/x%y"
     assert list(storage.get_many(["in/y", "p=a b/x%y"])) == [b"", b"p=a b/x%y"]
     there = storage.successive(iter(["_delta_log/1.json", "_delta_log/2.json", "_delta_log/3.json"]))
