@@ -5,6 +5,7 @@ From the edges inwards; imports run down this list only:
     cli, demo                       the shell, and a tour on real data
     table                           Table, create_table, open_table
     sql, session, results           query, connect: AT (VERSION => …), table_versions, table_changes, table_history
+    views                           what a session keeps in its database: views of versions, staged rows
     needed, catalog, statements     which files, tables and pieces of text a statement is about
     history                         a row's life: its events, who wrote it last, every lifetime
     diff                            what changed between two versions; patches, audits

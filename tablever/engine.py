@@ -118,6 +118,19 @@ def is_alive(connection: duckdb.DuckDBPyConnection) -> bool:
     return True
 
 
+def own_objects(connection: duckdb.DuckDBPyConnection) -> dict[str, str] | None:
+    """What stands in SCHEMA: qualified names and ``TABLE`` or ``VIEW``; None where a failed transaction is not over."""
+    try:
+        rows = connection.execute(
+            "SELECT table_name, 'TABLE' FROM duckdb_tables() WHERE database_name = 'memory' AND schema_name = '__tv' "
+            "UNION ALL "
+            "SELECT view_name, 'VIEW' FROM duckdb_views() WHERE database_name = 'memory' AND schema_name = '__tv'"
+        ).fetchall()
+    except duckdb.Error:
+        return None
+    return {f"{SCHEMA}.{name}": str(kind) for name, kind in rows}
+
+
 def identifier(name: str) -> str:
     """A name as SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import chain, count
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,23 +22,20 @@ from tablever import engine, statements
 from tablever.catalog import Catalog
 from tablever.changefeed import change_rows
 from tablever.columns import did_you_mean
-from tablever.delta import replay
 from tablever.errors import InvalidKeyError, QueryError, TableverError
 from tablever.expressions import lists_tables, only_selects, refuse_outside, walk
 from tablever.log import Log
-from tablever.model import DataFile, Snapshot
+from tablever.model import Snapshot
 from tablever.needed import needed_files
 from tablever.permits import check_statement
 from tablever.results import Result, versions_table
-from tablever.scan import Scan, open_scan
 from tablever.statements import At, FunctionCall, Reference, Token, Tree
 from tablever.texts import plural
+from tablever.views import Views
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MOST_VIEWS = 256
-_view_names = count()
 _NAMED = re.compile(r"\s*\w+\s*(?::=|=>)")
 
 _WRITE_HINTS = {
@@ -65,21 +60,6 @@ _OURS = frozenset(
     "allowed_directories allowed_paths enable_external_access lock_configuration autoinstall_known_extensions "
     "autoload_known_extensions python_enable_replacements allow_persistent_secrets".split()
 )
-
-
-@dataclass(frozen=True)
-class _View:
-    name: str
-    kept: tuple[str, ...]
-    scan: Scan
-
-
-@dataclass
-class _Statement:
-    """One statement being rewritten: its text, and what of each table it has looked up, so that it looks once."""
-
-    data: bytes
-    heads: dict[str, Snapshot] = field(default_factory=dict)
 
 
 def check_text(text: object) -> str:
@@ -126,10 +106,7 @@ class Session:
         )
         if not shared:
             self._set_up(settings or {})
-        self._views: OrderedDict[tuple[Any, ...], _View] = OrderedDict()
-        self._kept: set[str] = set()
-        self._rows: list[str] = []
-        self._heads: dict[tuple[str, ...], str] = {}
+        self._views = Views(self._connection, catalog)
         self._own: set[str] | None = set()
 
     def _set_up(self, settings: Mapping[str, str | int | float | bool]) -> None:
@@ -149,17 +126,30 @@ class Session:
             parts = [(_kind(part), part.query) for part in self._connection.extract_statements(ordered)]
         result = Result(None, self.errors)
         for i, (kind, part) in enumerate(parts):
-            rewritten, makes_names = self._rewrite(part, kind)
-            if makes_names:
-                self._own = None
-            with self.errors():
-                result = Result(self._connection.sql(rewritten), self.errors)
+            if kind == "TRANSACTION":
+                result = self._transact(part)
+            else:
+                with engine.query_errors("the query"):
+                    rewritten, makes_names = self._rewrite(part, kind)
+                if makes_names:
+                    self._own = None
+                with self.errors():
+                    result = Result(self._connection.sql(rewritten), self.errors)
             if i + 1 < len(parts):
                 result.to_arrow_table()
         return result
 
     execute = sql
     query = sql
+
+    def _transact(self, text: str) -> Result:
+        """Run a BEGIN, COMMIT or ROLLBACK: nothing else runs where a transaction has failed, nothing of ours either."""
+        self._own = None
+        try:
+            with self.errors():
+                return Result(self._connection.sql(text), self.errors)
+        finally:
+            self._views.settle()
 
     def register(self, name: str, rows: Any) -> None:
         """Make a pyarrow table, or a Polars or pandas frame, a relation of the session."""
@@ -182,16 +172,9 @@ class Session:
         """End the session; results that were not read are lost."""
         try:
             if self._shared and engine.is_alive(self._connection):
-                self._forget_all()
+                self._views.forget_all()
         finally:
             self._connection.close()
-
-    def _forget_all(self) -> None:
-        """Leave nothing in a database that outlives the session."""
-        for key in list(self._views):
-            self._drop(key)
-        engine.release(self._connection, self._rows)
-        self._rows.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -205,13 +188,14 @@ class Session:
     def errors(self) -> Iterator[None]:
         """Turn what DuckDB raises into our errors; a table it does not know gets the names of those there are."""
         try:
-            with engine.scan_errors(*(view.scan for view in self._views.values())):
+            with engine.scan_errors(*self._views.scans()):
                 yield
         except QueryError as error:
             message = str(error.__cause__ or error)
             unknown = re.search(r"Table with name (.+?) does not exist", message)
             if unknown:
-                raise self._catalog.unknown(unknown[1].strip('"'), sorted(self._own_names())) from error
+                own = self._own_names() if engine.is_alive(self._connection) else ()
+                raise self._catalog.unknown(unknown[1].strip('"'), sorted(own)) from error
             function = re.search(r"Table Function with name (.+?) does not exist", message)
             near = did_you_mean(function[1], list(statements.FUNCTIONS)) if function else None
             if near:
@@ -221,7 +205,7 @@ class Session:
     def _own_names(self) -> set[str]:
         """What statements made in this session, in lower case; DuckDB is asked after statements that can make names."""
         if self._own is None:
-            self._own = self._listed_names() - {"/".join(path).lower() for path in self._heads}
+            self._own = self._listed_names() - self._views.followed()
         return self._own
 
     def _listed_names(self) -> set[str]:
@@ -235,26 +219,26 @@ class Session:
 
     def _rewrite(self, text: str, kind: str) -> tuple[str, bool]:
         """A statement with views' names where versioned tables stand; whether it is one that can make names."""
-        statement = _Statement(text.encode(errors="surrogatepass"))
-        tokens = self._tokens(statement.data)
+        data = text.encode(errors="surrogatepass")
+        tokens = self._tokens(data)
         _refuse_setting(statements.changed_setting(tokens))
         self._refuse_write(tokens)
         check_statement(kind, tokens, self._allowed)
-        self._refresh_heads(statement)
-        tree, shift, keeps = self._query_in(statement.data, tokens)
-        changes = [(call.start, call.end, self._call(call, statement)) for call in statements.function_calls(tokens)]
+        self._views.begin()
+        tree, shift, keeps = self._query_in(data, tokens)
+        changes = [(call.start, call.end, self._call(call, data)) for call in statements.function_calls(tokens)]
         if tree is None:
-            self._make_heads(tokens, statement)
+            self._follow_named(tokens)
             references = statements.token_references(tokens)
         else:
             inside = [_shifted(token, -shift) for token in tokens if token.start >= shift]
             references = [_moved(ref, shift) for ref in statements.tree_references(tree, inside)]
             if lists_tables(tree):
-                self._make_every_head(statement)
+                self._follow_all()
         own = self._own_names() if references else set()
         for reference in references:
-            changes += self._changes(reference, statement, own, keeps=keeps)
-        rewritten = statements.splice(statement.data, changes).decode(errors="surrogatepass")
+            changes += self._changes(reference, data, own, keeps=keeps)
+        rewritten = statements.splice(data, changes).decode(errors="surrogatepass")
         return rewritten, tree is None or shift > 0
 
     def _query_in(self, data: bytes, tokens: Sequence[Token]) -> tuple[Tree | None, int, bool]:
@@ -279,9 +263,7 @@ class Session:
                     f"{verb} cannot write '{'.'.join(path)}': SQL only reads versioned tables", hint=_WRITE_HINTS[verb]
                 )
 
-    def _changes(
-        self, reference: Reference, statement: _Statement, own: set[str], *, keeps: bool
-    ) -> list[tuple[int, int, str]]:
+    def _changes(self, reference: Reference, data: bytes, own: set[str], *, keeps: bool) -> list[tuple[int, int, str]]:
         """What to replace for one reference."""
         name = ".".join(reference.path)
         log = None if name.lower() in own else self._catalog.find(reference.path)
@@ -292,11 +274,11 @@ class Session:
                 raise QueryError(f"'{name}' is no versioned table: AT cannot be asked of it", table=name)
             raise self._catalog.unknown(name, sorted(own))
         if reference.at is None and keeps and len(reference.path) == 1:
-            self._make_head(reference.path, log, statement)
+            self._views.follow(name, log)
             return []
-        snapshot = self._head(log, statement) if reference.at is None else self._version(log, reference.at, statement)
+        snapshot = self._views.head(log) if reference.at is None else self._version(log, reference.at, data)
         files = snapshot.files if keeps else needed_files(snapshot, reference)
-        view = self._view(log, snapshot, files, keeps=keeps)
+        view = self._views.of(log, snapshot, files, keeps=keeps)
         if reference.start == reference.end:
             raise QueryError(f"'{name}' cannot stand there", hint=f"write SELECT * FROM {name}")
         alias = "" if reference.alias or reference.bare else f" AS {engine.identifier(reference.path[-1])}"
@@ -305,13 +287,8 @@ class Session:
             changes.append((reference.at.start, reference.at.end, ""))
         return changes
 
-    def _head(self, log: Log, statement: _Statement) -> Snapshot:
-        if log.uri not in statement.heads:
-            statement.heads[log.uri] = log.head()
-        return statement.heads[log.uri]
-
-    def _version(self, log: Log, at: At, statement: _Statement) -> Snapshot:
-        text = statement.data[at.value_start : at.value_end].decode(errors="surrogatepass")
+    def _version(self, log: Log, at: At, data: bytes) -> Snapshot:
+        text = data[at.value_start : at.value_end].decode(errors="surrogatepass")
         value = self._constant(text, f"AT ({at.unit} => {text})")
         if at.unit == "VERSION":
             if isinstance(value, datetime):
@@ -342,18 +319,15 @@ class Session:
             hint="a number, a text, or a time with its zone: TIMESTAMPTZ '2026-11-01 12:00:00+00'",
         )
 
-    def _call(self, call: FunctionCall, statement: _Statement) -> str:
+    def _call(self, call: FunctionCall, data: bytes) -> str:
         """The rows of one of our table functions, as a relation's name."""
-        text = statement.data[call.arguments_start : call.arguments_end].decode(errors="surrogatepass")
+        text = data[call.arguments_start : call.arguments_end].decode(errors="surrogatepass")
         arguments = self._arguments(text, call.name)
         log = self._catalog.find((str(arguments[0]),)) or self._catalog.find(str(arguments[0]).split("."))
         if log is None:
             raise self._catalog.unknown(str(arguments[0]))
         numbers = [log.resolve(argument) for argument in arguments[1:]]
-        self._connection.register("__tv_staged", _rows_of(call.name, log, numbers, f"{call.name}({text})"))
-        name = engine.keep(self._connection, "SELECT * FROM __tv_staged")
-        self._connection.unregister("__tv_staged")
-        self._rows.append(name)
+        name = self._views.stage(_rows_of(call.name, log, numbers, f"{call.name}({text})"))
         return name if call.alias else f"{name} AS {call.name}"
 
     def _arguments(self, text: str, function: str) -> list[int | str | datetime]:
@@ -370,72 +344,23 @@ class Session:
             raise QueryError(f"{what}: its arguments have no names", hint=hint)
         return [self._constant(piece, what, hint) for piece in pieces]
 
-    def _view(self, log: Log, snapshot: Snapshot, files: Sequence[DataFile], *, keeps: bool) -> str:
-        """The name of a view of a version, or of some of its files."""
-        pruned = None if len(files) == len(snapshot.files) else tuple(replay.identity(file) for file in files)
-        key = (log.uri, snapshot.version, pruned)
-        known = self._views.get(key)
-        if known is not None and known.scan.snapshot != snapshot:  # the table was dropped and made anew
-            self._views[known.name,] = self._views.pop(key)
-        if key not in self._views:
-            scan = open_scan(log, snapshot, files)
-            relation = engine.relation_of(self._connection, scan)
-            view = _View(f"{engine.SCHEMA}.__tv_view_{next(_view_names)}", relation.kept, scan)
-            with engine.scan_errors(scan):
-                self._connection.execute(f"CREATE VIEW {view.name} AS {relation.sql}")
-            self._views[key] = view
-            self._drop_oldest()
-        self._views.move_to_end(key)
-        if keeps:
-            self._kept.add(self._views[key].name)
-        return self._views[key].name
-
-    def _drop_oldest(self) -> None:
-        spare = [key for key, view in self._views.items() if view.name not in self._kept]
-        for key in spare[: max(0, len(spare) - MOST_VIEWS)]:
-            self._drop(key)
-
-    def _drop(self, key: tuple[Any, ...]) -> None:
-        view = self._views.pop(key)
-        self._connection.execute(f"DROP VIEW {view.name}")
-        engine.release(self._connection, view.kept)
-
-    def _make_head(self, path: tuple[str, ...], log: Log, statement: _Statement) -> None:
-        """Give the session a view of a table's name that follows its head."""
-        snapshot = self._head(log, statement)
-        view = self._view(log, snapshot, snapshot.files, keeps=True)
-        if self._heads.get(path) == view:
-            return
-        name = engine.identifier("/".join(path))
-        self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {view}")
-        self._heads[path] = view
-
-    def _refresh_heads(self, statement: _Statement) -> None:
-        for path in list(self._heads):
-            log = self._catalog.find(path)
-            if log is not None:
-                self._make_head(path, log, statement)
-            else:
-                self._connection.execute(f"DROP VIEW {engine.identifier('/'.join(path))}")
-                del self._heads[path]
-
-    def _make_heads(self, tokens: Sequence[Token], statement: _Statement) -> None:
+    def _follow_named(self, tokens: Sequence[Token]) -> None:
         """Views for every name in a text without a tree that is a table's."""
         own = self._own_names()
         for token in tokens:
             if token.is_name or token.text[:1] == '"':
                 log = None if token.name.lower() in own else self._catalog.find((token.name,))
                 if log is not None:
-                    self._make_head((token.name,), log, statement)
+                    self._views.follow(token.name, log)
 
-    def _make_every_head(self, statement: _Statement) -> None:
+    def _follow_all(self) -> None:
         """Views for all tables but those that cannot be read now: what is wrong is said where one of those is named."""
         own = self._own_names()
         for name in self._catalog.names():
             with suppress(TableverError):
                 log = None if name.lower() in own else self._catalog.find((name,))
                 if log is not None:
-                    self._make_head((name,), log, statement)
+                    self._views.follow(name, log)
 
 
 def _rows_of(function: str, log: Log, numbers: Sequence[int], what: str) -> pa.Table | pa.RecordBatchReader:

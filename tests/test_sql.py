@@ -439,7 +439,7 @@ def test_changes_that_cannot_be_read_say_so(root: Path) -> None:
 def files_read(session: Session, sql: str) -> int:
     """How many files the views of the last statement read."""
     session.sql(sql).to_arrow_table()
-    view = next(reversed(session._views.values()))
+    view = next(reversed(session._views.made.values()))
     return len(view.scan.files)
 
 
@@ -735,12 +735,64 @@ def test_rows_come_in_row_order(tmp_path: Path) -> None:
 
 def test_views_are_dropped_when_there_are_many(many: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long session keeps a bounded number of views, and those that its own views need."""
-    monkeypatch.setattr("tablever.session.MOST_VIEWS", 4)
+    monkeypatch.setattr("tablever.views.MOST_VIEWS", 4)
     many.sql("CREATE VIEW kept AS SELECT * FROM t AT (VERSION => 3)")
     for i in range(20):
         assert many.sql(f"SELECT count(*) FROM t WHERE k = {5 * i}").fetchall() == [(1,)]
-    assert len(many._views) <= 6
+    assert len(many._views.made) <= 6
     assert many.sql("SELECT count(*) FROM kept").fetchall() == [(40,)]
+
+
+@pytest.mark.parametrize(
+    "end", ["ROLLBACK", "COMMIT", "SELECT 'nothing'::INT; ROLLBACK", "SELECT 'nothing'::INT; COMMIT"]
+)
+def test_a_transaction_takes_no_table_away(root: Path, session: Session, end: str) -> None:
+    """However a transaction ends, tables, versions and views show what they show without one."""
+    session.sql("CREATE VIEW v AS SELECT * FROM orders; CREATE VIEW old AS SELECT * FROM orders AT (VERSION => 0)")
+    asked = ["FROM v", "FROM old", "FROM orders", "FROM orders AT (VERSION => 1)", "FROM orders WHERE id = 3"]
+    asked += ["FROM table_versions('orders') SELECT number", "PIVOT orders ON id USING sum(price)"]
+    session.sql("BEGIN")
+    tv.append(root / "orders", [{"id": 7, "price": 70}])
+    inside = [session.sql(sql).pl() for sql in asked]
+    assert [len(rows) for rows in inside] == [6, 5, 6, 6, 1, 5, 1]
+    *failing, end = end.split(";")
+    for sql in failing:
+        with pytest.raises(QueryError, match="nothing"):
+            session.sql(sql).fetchall()
+        with pytest.raises(QueryError, match="ROLLBACK"):
+            session.sql("FROM orders")
+        with pytest.raises(QueryError, match="ROLLBACK"):
+            session.sql("BEGIN")
+    session.sql(end)
+    for sql, rows in zip(asked, inside, strict=True):
+        assert session.sql(sql).pl().equals(rows), sql
+    assert session.sql("SELECT count(*) FROM v").fetchall() == session.sql("SELECT count(*) FROM orders").fetchall()
+    assert ("v",) in session.sql("SHOW TABLES").fetchall()
+
+
+def test_a_transaction_in_one_text(session: Session) -> None:
+    """A version that a transaction read can be read again after it, told at once or statement by statement."""
+    once = "SELECT count(*) FROM orders AT (VERSION => 0)"
+    session.sql(f"BEGIN; {once}; ROLLBACK")
+    for sql in ("BEGIN", once, "ROLLBACK", once):
+        result = session.sql(sql)
+    assert result.fetchall() == [(5,)]
+
+
+def test_a_rollback_brings_back_nothing_that_nobody_needs(many: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a transaction made, or dropped to make room, is not left in the database when it is rolled back."""
+    monkeypatch.setattr("tablever.views.MOST_VIEWS", 1)
+    tv.delete(many._catalog.root.uri + "/t", where="g = 4")
+    asked = [f"SELECT count(*) FROM t WHERE k BETWEEN {10 * i} AND {10 * i + 4}" for i in range(4)]
+    for statements_of_one in (asked, ["BEGIN", *asked, "FROM table_versions('t')", "ROLLBACK"], asked):
+        for sql in statements_of_one:
+            found = many.sql(sql).fetchall()
+            assert found == [(4,)] or sql not in asked
+    there = engine.own_objects(many._connection)
+    assert there is not None
+    assert set(there) == {view.name for view in many._views.made.values()}
+    variables = many._connection.execute("SELECT name FROM duckdb_variables()").fetchall()
+    assert {name for (name,) in variables} == {name for view in many._views.made.values() for name in view.kept}
 
 
 def shown(text: str) -> list[tuple[tuple[str, ...], Any]]:

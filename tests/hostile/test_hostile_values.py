@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tablever as tv
-from tablever import engine, session
+from tablever import engine, views
 
 OWN = ["__tv_rows_99998", "__tv_bits_99998", "memory.__tv.__tv_rows_0", "__tv_view_0"]
 
@@ -21,7 +21,7 @@ def test_a_value_is_no_name_of_the_engine(tmp_path: Path, value: str) -> None:
 
 def test_a_table_does_not_bring_back_rows_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the view of one table goes, the deleted rows of others stay deleted, whatever its values say."""
-    monkeypatch.setattr(session, "MOST_VIEWS", 1)
+    monkeypatch.setattr(views, "MOST_VIEWS", 1)
     tv.create_table(tmp_path / "mine", [{"id": i} for i in range(10)])
     tv.delete(tmp_path / "mine", where="id < 9")
     near = int(engine.keep(engine.cursor(), "SELECT 1").rpartition("_")[2])
@@ -37,7 +37,7 @@ def test_a_table_does_not_bring_back_rows_of_another(tmp_path: Path, monkeypatch
 
 def test_what_a_view_needed_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bits and rows that were kept for a view do not outlive it."""
-    monkeypatch.setattr(session, "MOST_VIEWS", 1)
+    monkeypatch.setattr(views, "MOST_VIEWS", 1)
     for name in ("a[1]", "b"):
         tv.create_table(tmp_path / name, [{"id": i} for i in range(10)])
         tv.delete(tmp_path / name, where="id < 9")

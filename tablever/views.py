@@ -1,0 +1,152 @@
+"""What a session keeps in its database: views of versions, views that follow a table's head, and staged rows.
+
+All of it is made in whatever transaction the user has open, so a rollback takes it away again: ``settle`` asks DuckDB
+what is left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from tablever import engine
+from tablever.catalog import Catalog
+from tablever.delta import replay
+from tablever.log import Log
+from tablever.model import DataFile, Snapshot
+from tablever.scan import Scan, open_scan
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MOST_VIEWS = 256
+_names = count()
+_FOLLOWS = re.compile(rf" AS SELECT \* FROM {re.escape(engine.SCHEMA)}\.__tv_view_\d+;$")
+
+
+@dataclass(frozen=True)
+class View:
+    """A view of a version, or of some of its files; ``kept`` are the rows and variables that it reads."""
+
+    name: str
+    kept: tuple[str, ...]
+    scan: Scan
+
+
+class Views:
+    """The views and rows of one connection."""
+
+    def __init__(self, connection: DuckDBPyConnection, catalog: Catalog) -> None:
+        self._connection = connection
+        self._catalog = catalog
+        self.made: OrderedDict[tuple[Any, ...], View] = OrderedDict()
+        self._kept: set[str] = set()
+        self._rows: list[str] = []
+        self._heads: dict[str, str] = {}
+        self._seen: dict[str, Snapshot] = {}
+
+    def begin(self) -> None:
+        """A statement begins: it sees each table at one version throughout, views that follow a head included."""
+        self._seen.clear()
+        for name in list(self._heads):
+            log = self._catalog.find((name,))
+            if log is not None:
+                self.follow(name, log)
+            else:
+                self._connection.execute(f"DROP VIEW {engine.identifier(name)}")
+                del self._heads[name]
+
+    def head(self, log: Log) -> Snapshot:
+        """A table's head, as this statement sees it."""
+        if log.uri not in self._seen:
+            self._seen[log.uri] = log.head()
+        return self._seen[log.uri]
+
+    def scans(self) -> list[Scan]:
+        """What the views read."""
+        return [view.scan for view in self.made.values()]
+
+    def followed(self) -> set[str]:
+        """The names of the views that follow a head, in lower case."""
+        return {name.lower() for name in self._heads}
+
+    def of(self, log: Log, snapshot: Snapshot, files: Sequence[DataFile], *, keeps: bool) -> str:
+        """The name of a view of a version, or of some of its files; one that is kept is never dropped."""
+        pruned = None if len(files) == len(snapshot.files) else tuple(replay.identity(file) for file in files)
+        key = (log.uri, snapshot.version, pruned)
+        known = self.made.get(key)
+        if known is not None and known.scan.snapshot != snapshot:  # the table was dropped and made anew
+            self.made[known.name,] = self.made.pop(key)
+        if key not in self.made:
+            scan = open_scan(log, snapshot, files)
+            relation = engine.relation_of(self._connection, scan)
+            view = View(f"{engine.SCHEMA}.__tv_view_{next(_names)}", relation.kept, scan)
+            with engine.scan_errors(scan):
+                self._connection.execute(f"CREATE VIEW {view.name} AS {relation.sql}")
+            self.made[key] = view
+            self._drop_oldest()
+        self.made.move_to_end(key)
+        if keeps:
+            self._kept.add(self.made[key].name)
+        return self.made[key].name
+
+    def follow(self, name: str, log: Log) -> None:
+        """Give the session a view of a table's name that follows its head."""
+        snapshot = self.head(log)
+        view = self.of(log, snapshot, snapshot.files, keeps=True)
+        if self._heads.get(name) == view:
+            return
+        self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {engine.identifier(name)} AS SELECT * FROM {view}")
+        self._heads[name] = view
+
+    def stage(self, rows: pa.Table | pa.RecordBatchReader) -> str:
+        """The name of rows that lie in no file."""
+        self._connection.register("__tv_staged", rows)
+        name = engine.keep(self._connection, "SELECT * FROM __tv_staged")
+        self._connection.unregister("__tv_staged")
+        self._rows.append(name)
+        return name
+
+    def settle(self) -> None:
+        """A transaction may have begun or ended: forget what a rollback took, drop what it brought back."""
+        there = engine.own_objects(self._connection)
+        if there is None:  # the transaction failed, and is not over
+            return
+        for key in [key for key, view in self.made.items() if view.name not in there]:
+            engine.release(self._connection, _variables(self.made.pop(key).kept))
+        self._rows = [name for name in self._rows if name in there]
+        known = {*self._rows, *chain.from_iterable((view.name, *view.kept) for view in self.made.values())}
+        for name, kind in there.items():
+            if name not in known:
+                self._connection.execute(f"DROP {kind} {name}")
+        # Those are made anew by the next statement: after a rollback they follow what they followed before.
+        views = self._connection.execute("SELECT view_name, sql FROM duckdb_views() WHERE temporary AND NOT internal")
+        self._heads = {str(name): "" for name, sql in views.fetchall() if _FOLLOWS.search(str(sql))}
+
+    def forget_all(self) -> None:
+        """Leave nothing in a database that outlives the session."""
+        for key in list(self.made):
+            self._drop(key)
+        engine.release(self._connection, self._rows)
+        self._rows.clear()
+
+    def _drop_oldest(self) -> None:
+        spare = [key for key, view in self.made.items() if view.name not in self._kept]
+        for key in spare[: max(0, len(spare) - MOST_VIEWS)]:
+            self._drop(key)
+
+    def _drop(self, key: tuple[Any, ...]) -> None:
+        view = self.made.pop(key)
+        self._connection.execute(f"DROP VIEW {view.name}")
+        engine.release(self._connection, view.kept)
+
+
+def _variables(kept: Iterable[str]) -> list[str]:
+    """What of it no transaction takes back."""
+    return [name for name in kept if not name.startswith(f"{engine.SCHEMA}.")]
