@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -45,6 +45,19 @@ class Catalog:
         if place.uri not in self._opened:
             self._opened[place.uri] = log_at(place, self.allowed)
         return self._opened[place.uri]
+
+    def single_name(self, path: Sequence[str], log: Log, taken: Collection[str] = ()) -> str:
+        """A name in one part for the table that ``find`` gives for a path; none of those that are taken (lower case).
+
+        Raises QueryError where there is none.
+        """
+        for name in dict.fromkeys((".".join(path), "/".join(path))):
+            if name.lower() not in taken and self.find((name,)) is log:
+                return name
+        raise QueryError(
+            f"nothing can follow '{'.'.join(path)}': '{'/'.join(path)}' is another table",
+            hint="give it a name of its own: connect(…, tables={'name': table})",
+        )
 
     def _reaches(self, place: Place) -> bool:
         """Whether a folder below the root lies there, or in an allowed one: a link in the root is nobody's word."""

@@ -273,12 +273,16 @@ class Session:
             if name.lower() in own:
                 raise QueryError(f"'{name}' is no versioned table: AT cannot be asked of it", table=name)
             raise self._catalog.unknown(name, sorted(own))
-        if reference.at is None and keeps and len(reference.path) == 1:
-            self._views.follow(name, log)
-            return []
-        snapshot = self._views.head(log) if reference.at is None else self._version(log, reference.at, data)
-        files = snapshot.files if keeps else needed_files(snapshot, reference)
-        view = self._views.of(log, snapshot, files, keeps=keeps)
+        if reference.at is None and keeps:
+            single = self._catalog.single_name(reference.path, log, own)
+            self._views.follow(single, log)
+            if len(reference.path) == 1:
+                return []
+            view = engine.identifier(single)
+        else:
+            snapshot = self._views.head(log) if reference.at is None else self._version(log, reference.at, data)
+            files = snapshot.files if keeps else needed_files(snapshot, reference)
+            view = self._views.of(log, snapshot, files, keeps=keeps)
         if reference.start == reference.end:
             raise QueryError(f"'{name}' cannot stand there", hint=f"write SELECT * FROM {name}")
         alias = "" if reference.alias or reference.bare else f" AS {engine.identifier(reference.path[-1])}"

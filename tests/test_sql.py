@@ -293,6 +293,27 @@ def test_a_session_follows_the_head(root: Path, session: Session) -> None:
     assert before.fetchall() == [(5,)]
 
 
+@pytest.mark.parametrize("name", ["shop.Items", "SHOP.items", '"shop/Items"', "given.shop.x", "plain"])
+def test_a_view_follows_a_table_by_each_of_its_names(root: Path, name: str) -> None:
+    """A view or a macro over a table follows its head, whatever the name has of parts, and wherever it came from."""
+    items = root / "shop" / "Items"
+    with connect(root, tables={"given.shop.x": items, "plain": items}) as session:
+        session.sql(f"CREATE VIEW w AS SELECT * FROM {name}; CREATE VIEW x AS TABLE {name}")
+        session.sql(f"CREATE MACRO m(n) AS TABLE SELECT i.* FROM {name} AS i WHERE i.id >= n")
+        for count in (3, 4):
+            tv.append(items, [{"id": 9, "name": "rug"}])
+            for sql in ("FROM w", "FROM x", "FROM m(0)"):
+                assert len(session.sql(sql).fetchall()) == count, sql
+
+
+def test_a_view_follows_no_other_table_of_its_name(root: Path) -> None:
+    """Where another table has taken the only name that a nested one has in one part, a view of it is refused."""
+    with connect(root, tables={"shop/Items": root / "orders"}) as session:
+        assert len(session.sql("FROM shop.Items").fetchall()) == 2
+        with pytest.raises(QueryError, match="is another table"):
+            session.sql("CREATE VIEW w AS FROM shop.Items")
+
+
 def test_a_table_made_while_the_session_runs_is_seen(root: Path, session: Session) -> None:
     """Tables are looked for at each statement."""
     with pytest.raises(QueryError):
