@@ -72,13 +72,13 @@ def check_text(text: object) -> str:
 
 def only_reads(text: str, catalog: Catalog) -> bool:
     """Whether statements are all SELECTs of versioned tables, which neither make, set nor list anything in DuckDB."""
-    data = check_text(text).encode(errors="surrogatepass")
+    check_text(text)
     with engine.confined_cursor(catalog.folders()) as connection, engine.query_errors("the query"):
-        ordered = statements.aliases_first(data, statements.cut(data, engine.token_starts(data)))
-        tree = engine.parse(connection, ordered.decode(errors="surrogatepass"))
+        parsed = "".join(part.query for part in _statements(connection, text))
+        tree = engine.parse(connection, parsed)
     if not only_selects(tree) or lists_tables(tree):
         return False
-    tokens = statements.cut(ordered, engine.token_starts(ordered))
+    tokens = _tokens(parsed.encode(errors="surrogatepass"))
     return all(catalog.find(each.path) is not None for each in statements.tree_references(tree, tokens))
 
 
@@ -120,10 +120,9 @@ class Session:
 
     def sql(self, text: str) -> Result:
         """Run statements in order; the result is the last one's. Errors are those of ``tablever.query``."""
-        data = check_text(text).encode(errors="surrogatepass")
+        check_text(text)
         with self.errors():
-            ordered = statements.aliases_first(data, self._tokens(data)).decode(errors="surrogatepass")
-            parts = [(_kind(part), part.query) for part in self._connection.extract_statements(ordered)]
+            parts = [(_kind(part), part.query) for part in _statements(self._connection, text)]
         result = Result(None, self.errors)
         for i, (kind, part) in enumerate(parts):
             if kind == "TRANSACTION":
@@ -214,13 +213,10 @@ class Session:
         ).fetchall()
         return {str(name).lower() for (name,) in rows if not str(name).startswith("__tv_")}
 
-    def _tokens(self, data: bytes) -> list[Token]:
-        return statements.cut(data, engine.token_starts(data))
-
     def _rewrite(self, text: str, kind: str) -> tuple[str, bool]:
         """A statement with views' names where versioned tables stand; whether it is one that can make names."""
         data = text.encode(errors="surrogatepass")
-        tokens = self._tokens(data)
+        tokens = _tokens(data)
         _refuse_setting(statements.changed_setting(tokens))
         self._refuse_write(tokens)
         check_statement(kind, tokens, self._allowed)
@@ -340,7 +336,7 @@ class Session:
         with self._connection.cursor() as connection:
             tree = engine.parse(connection, f"SELECT {text}" if text.strip() else "SELECT 0")
         items = [] if tree["error"] or not text.strip() else tree["statements"][0]["node"]["select_list"]
-        pieces = _split_arguments(self._tokens(text.encode(errors="surrogatepass")), text)
+        pieces = _split_arguments(_tokens(text.encode(errors="surrogatepass")), text)
         hint = _typed(function, pieces[0])
         if len(items) != len(wanted):
             raise QueryError(f"{what}: it takes {plural(len(wanted), 'argument')}", hint=hint)
@@ -396,6 +392,17 @@ def _begun(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
     """A stream whose first batch is there, so that what it raises is raised here and not by DuckDB's reader."""
     first = next(iter(rows), None)
     return pa.RecordBatchReader.from_batches(rows.schema, chain([] if first is None else [first], rows))
+
+
+def _statements(connection: DuckDBPyConnection, text: str) -> list[Any]:
+    """A text's statements as DuckDB cuts it. Offsets in trees are those of their texts, not of the one given."""
+    data = statements.plain_spaces(text).encode(errors="surrogatepass")
+    ordered = statements.aliases_first(data, _tokens(data))
+    return connection.extract_statements(ordered.decode(errors="surrogatepass"))
+
+
+def _tokens(data: bytes) -> list[Token]:
+    return statements.cut(data, engine.token_starts(data))
 
 
 def _kind(statement: Any) -> str:

@@ -6,6 +6,7 @@ Offsets are in bytes of UTF-8, as DuckDB's tokenizer and parse trees have them. 
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ _FILTERS = frozenset({"SEMI", "ANTI"})
 _PLAIN_JOINS = frozenset({"REGULAR", "CROSS", "NATURAL"})
 _QUERY_WORDS = frozenset({"SELECT", "FROM", "WITH", "VALUES", "TABLE"})
 _TABLE_WORDS = frozenset({"TABLE", "DESCRIBE", "DESC", "SUMMARIZE", "SHOW"})
+# What DuckDB's parser takes for a space, though its tokenizer does not: pages and word processors have them.
+_SPACE = "[\u00a0\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff]"
+_QUOTED_OR_SPACE = re.compile(rf"""'[^']*'|"[^"]*"|\$(\w*)\$.*?\$\1\$|--[^\n]*|({_SPACE})""", re.DOTALL)
 _CREATE_WORDS = frozenset({"OR", "REPLACE", "TEMP", "TEMPORARY", "PERSISTENT", "RECURSIVE", "MATERIALIZED"})
 
 
@@ -141,6 +145,11 @@ def at_clauses(tokens: Sequence[Token]) -> Iterator[tuple[int, int, At]]:
             last = closing(tokens, i + 1)
             if unit in ("VERSION", "TIMESTAMP") and last > i + 4:
                 yield i, last, At(tokens[i].start, tokens[last].end, unit, tokens[i + 4].start, tokens[last - 1].end)
+
+
+def plain_spaces(text: str) -> str:
+    """The text with the spaces of other alphabets as DuckDB's parser has them: plain ones, but in strings and names."""
+    return _QUOTED_OR_SPACE.sub(lambda found: " " if found[2] else found[0], text)
 
 
 def aliases_first(data: bytes, tokens: Sequence[Token]) -> bytes:
@@ -352,6 +361,8 @@ def _from_node(node: Tree, tokens: Sequence[Token], select: Tree | None, used: s
         return _found_by_name(node, path, tokens, used)
     inside = [token for token in tokens if start <= token.start < start + int(node["query_location_length"])]
     _, after = path_at(inside, 0)
+    if not after:
+        raise QueryError(f"'{'.'.join(path)}' is not where DuckDB's parser says", hint="write it in plain letters")
     clauses = [clause for _, _, clause in at_clauses(inside)]
     at = clauses[-1] if node.get("at_clause") and clauses else None
     return Reference(path, start, inside[after - 1].end, bool(node.get("alias")), at, select, node)

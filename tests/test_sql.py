@@ -816,6 +816,31 @@ def test_a_rollback_brings_back_nothing_that_nobody_needs(many: Session, monkeyp
     assert {name for (name,) in variables} == {name for view in many._views.made.values() for name in view.kept}
 
 
+SPACES = "\u00a0\u2000\u2007\u200b\u202f\u205f\u2060\u3000\ufeff"
+
+
+@pytest.mark.parametrize("space", [*SPACES, "\u00a0\u00a0"], ids=ascii)
+def test_spaces_of_other_alphabets_are_spaces(root: Path, space: str) -> None:
+    """SQL that was pasted with no-break spaces runs as with plain ones; in strings and quoted names they stay."""
+    for sql in ("SELECT * FROM orders", "SELECT o.* FROM orders AT (VERSION => 3) o; "):
+        assert prices(tv.query(sql.replace(" ", space) + "--" + space, root=root)) == HEAD
+    text = f"it''s{space}\"$$--"
+    sql = f"SELECT '{text}' AS \"a{space}''\", $$ {space} '$$ AS b, $é${space}$$$é$ AS c"
+    sql += " FROM orders AT (VERSION => 0) LIMIT 1"
+    for word in ("AS", "FROM", "AT", "LIMIT"):
+        sql = sql.replace(f" {word} ", f"{space}{word}{space}")
+    expected = {f"a{space}''": text.replace("''", "'"), "b": f" {space} '", "c": f"{space}$$"}
+    assert tv.query(sql, root=root).to_pylist() == [expected]
+
+
+def test_every_space_of_duckdb_is_known() -> None:
+    """What DuckDB's parser replaces by a space we replace, and nothing else."""
+    others = [chr(code) for code in (*range(0x80, 0x3100), 0xFEFF, 0xFFFD, 0x1F600)]
+    for letter in others:
+        text = f"SELECT 1 AS a{letter}, 2"
+        assert statements.plain_spaces(text) == duckdb.extract_statements(text)[0].query, ascii(letter)
+
+
 def shown(text: str) -> list[tuple[tuple[str, ...], Any]]:
     data = text.encode()
     tokens = statements.cut(data, engine.token_starts(data))

@@ -17,7 +17,7 @@ def run(data: bytes) -> None:
     """One input."""
     text = data.decode("utf-8", "replace")
     with suppress(TableverError), engine.query_errors("it"):
-        raw = text.encode()
+        raw = statements.plain_spaces(text).encode()
         ordered = statements.aliases_first(raw, statements.cut(raw, engine.token_starts(raw)))
         for part in connection.extract_statements(ordered.decode(errors="replace")):
             _judge(part)
