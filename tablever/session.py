@@ -107,7 +107,6 @@ class Session:
         if not shared:
             self._set_up(settings or {})
         self._views = Views(self._connection, catalog)
-        self._own: set[str] | None = set()
 
     def _set_up(self, settings: Mapping[str, str | int | float | bool]) -> None:
         for name, value in settings.items():
@@ -131,7 +130,7 @@ class Session:
                 with engine.query_errors("the query"):
                     rewritten, makes_names = self._rewrite(part, kind)
                 if makes_names:
-                    self._own = None
+                    self._views.forget_names()
                 with self.errors():
                     result = Result(self._connection.sql(rewritten), self.errors)
             if i + 1 < len(parts):
@@ -143,7 +142,7 @@ class Session:
 
     def _transact(self, text: str) -> Result:
         """Run a BEGIN, COMMIT or ROLLBACK: nothing else runs where a transaction has failed, nothing of ours either."""
-        self._own = None
+        self._views.forget_names()
         try:
             with self.errors():
                 return Result(self._connection.sql(text), self.errors)
@@ -156,7 +155,7 @@ class Session:
             raise QueryError(
                 f"'{name}' is a versioned table below '{self._catalog.root.uri}'", hint="choose another name"
             )
-        self._own = None
+        self._views.forget_names()
         self._connection.register(name, rows)
 
     def tables(self) -> list[str]:
@@ -193,25 +192,14 @@ class Session:
             message = str(error.__cause__ or error)
             unknown = re.search(r"Table with name (.+?) does not exist", message)
             if unknown:
-                own = self._own_names() if engine.is_alive(self._connection) else ()
-                raise self._catalog.unknown(unknown[1].strip('"'), sorted(own)) from error
+                name = unknown[1].strip('"')
+                own = self._views.own_names() if engine.is_alive(self._connection) else ()
+                raise self._views.why_lost(name) or self._catalog.unknown(name, sorted(own)) from error
             function = re.search(r"Table Function with name (.+?) does not exist", message)
             near = did_you_mean(function[1], list(statements.FUNCTIONS)) if function else None
             if near:
                 raise QueryError(str(error), hint=near) from error
             raise
-
-    def _own_names(self) -> set[str]:
-        """What statements made in this session, in lower case; DuckDB is asked after statements that can make names."""
-        if self._own is None:
-            self._own = self._listed_names() - self._views.followed()
-        return self._own
-
-    def _listed_names(self) -> set[str]:
-        rows = self._connection.execute(
-            "SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
-        ).fetchall()
-        return {str(name).lower() for (name,) in rows if not str(name).startswith("__tv_")}
 
     def _rewrite(self, text: str, kind: str) -> tuple[str, bool]:
         """A statement with views' names where versioned tables stand; whether it is one that can make names."""
@@ -221,40 +209,41 @@ class Session:
         self._refuse_write(tokens)
         check_statement(kind, tokens, self._allowed)
         self._views.begin()
-        tree, shift, keeps = self._query_in(data, tokens)
+        tree, shift = self._query_in(data, tokens)
+        keeps = statements.is_kept(tokens)
         changes = [(call.start, call.end, self._call(call, data)) for call in statements.function_calls(tokens)]
         if tree is None:
-            self._follow_named(tokens)
+            self._follow_named(tokens, keeps=keeps)
             references = statements.token_references(tokens)
         else:
             inside = [_shifted(token, -shift) for token in tokens if token.start >= shift]
             references = [_moved(ref, shift) for ref in statements.tree_references(tree, inside)]
             if lists_tables(tree):
-                self._follow_all()
-        own = self._own_names() if references else set()
+                self._follow_all(keeps=keeps)
+        own = self._views.own_names() if references else set()
         for reference in references:
             changes += self._changes(reference, data, own, keeps=keeps)
         rewritten = statements.splice(data, changes).decode(errors="surrogatepass")
         return rewritten, tree is None or shift > 0
 
-    def _query_in(self, data: bytes, tokens: Sequence[Token]) -> tuple[Tree | None, int, bool]:
-        """The tree of the query in a statement, where its text begins, and whether the statement keeps it."""
+    def _query_in(self, data: bytes, tokens: Sequence[Token]) -> tuple[Tree | None, int]:
+        """The tree of the query in a statement, and where its text begins."""
         tree = engine.parse(self._connection, data.decode(errors="surrogatepass"))
         if not tree["error"]:
-            return tree, 0, False
+            return tree, 0
         span = statements.inner_query(tokens)
         if span is not None:
-            start, end, keeps = span
+            start, end = span
             tree = engine.parse(self._connection, data[start:end].decode(errors="surrogatepass"))
             if not tree["error"]:
-                return tree, start, keeps
-        return None, 0, False
+                return tree, start
+        return None, 0
 
     def _refuse_write(self, tokens: Sequence[Token]) -> None:
         written = statements.written_table(tokens)
         if written is not None:
             verb, path = written
-            if self._catalog.find(path) is not None and ".".join(path).lower() not in self._own_names():
+            if self._catalog.find(path) is not None and ".".join(path).lower() not in self._views.own_names():
                 raise QueryError(
                     f"{verb} cannot write '{'.'.join(path)}': SQL only reads versioned tables", hint=_WRITE_HINTS[verb]
                 )
@@ -271,7 +260,7 @@ class Session:
             raise self._catalog.unknown(name, sorted(own))
         if reference.at is None and keeps:
             single = self._catalog.single_name(reference.path, log, own)
-            self._views.follow(single, log)
+            self._views.follow(single, log, keeps=True)
             if len(reference.path) == 1:
                 return []
             view = engine.identifier(single)
@@ -344,23 +333,23 @@ class Session:
             raise QueryError(f"{what}: its arguments have no names", hint=hint)
         return [self._constant(piece, what, hint) for piece in pieces]
 
-    def _follow_named(self, tokens: Sequence[Token]) -> None:
+    def _follow_named(self, tokens: Sequence[Token], *, keeps: bool) -> None:
         """Views for every name in a text without a tree that is a table's."""
-        own = self._own_names()
+        own = self._views.own_names()
         for token in tokens:
             if token.is_name or token.text[:1] == '"':
                 log = None if token.name.lower() in own else self._catalog.find((token.name,))
                 if log is not None:
-                    self._views.follow(token.name, log)
+                    self._views.follow(token.name, log, keeps=keeps)
 
-    def _follow_all(self) -> None:
+    def _follow_all(self, *, keeps: bool) -> None:
         """Views for all tables but those that cannot be read now: what is wrong is said where one of those is named."""
-        own = self._own_names()
+        own = self._views.own_names()
         for name in self._catalog.names():
             with suppress(TableverError):
                 log = None if name.lower() in own else self._catalog.find((name,))
                 if log is not None:
-                    self._views.follow(name, log)
+                    self._views.follow(name, log, keeps=keeps)
 
 
 def _rows_of(function: str, log: Log, numbers: Sequence[int], what: str) -> pa.Table | pa.RecordBatchReader:

@@ -170,8 +170,17 @@ def aliases_first(data: bytes, tokens: Sequence[Token]) -> bytes:
     return splice(data, changes)
 
 
-def inner_query(tokens: Sequence[Token]) -> tuple[int, int, bool] | None:
-    """Where the query inside a statement begins and ends, and whether the statement keeps it (a view, a macro)."""
+def is_kept(tokens: Sequence[Token]) -> bool:
+    """Whether what a statement reads is read again later: it makes a view or a macro."""
+    at = _past_explain(tokens)
+    if at == len(tokens) or tokens[at].word != "CREATE":
+        return False
+    name = next((i for i in _top_level(tokens, at) if tokens[i].word in ("AS", "(")), len(tokens))
+    return any(token.word in ("VIEW", "MACRO", "FUNCTION") for token in tokens[at:name])
+
+
+def inner_query(tokens: Sequence[Token]) -> tuple[int, int] | None:
+    """Where the query inside a statement begins and ends."""
     at = _past_explain(tokens)
     if at == len(tokens):
         return None
@@ -182,21 +191,19 @@ def inner_query(tokens: Sequence[Token]) -> tuple[int, int, bool] | None:
     if word == "COPY":
         if tokens[at + 1].text != "(":
             return None
-        return tokens[at + 2].start, tokens[closing(tokens, at + 1) - 1].end, False
+        return tokens[at + 2].start, tokens[closing(tokens, at + 1) - 1].end
     if word in ("CREATE", "PREPARE"):
         first = next((i + 1 for i in _top_level(tokens, at) if tokens[i].word == "AS"), last + 1)
         kinds = {token.word for token in tokens[at:first]}
-        kept = bool(kinds & {"VIEW", "MACRO", "FUNCTION"})
         if kinds & {"MACRO", "FUNCTION"} and first <= last and tokens[first].word == "TABLE":
             first += 1
     elif word == "INSERT":
         first = next((i for i in _top_level(tokens, at) if tokens[i].word in _QUERY_WORDS), last + 1)
-        kept = False
     elif at > 0:
-        first, kept = at, False
+        first = at
     else:
         return None
-    return (tokens[first].start, tokens[last].end, kept) if first <= last else None
+    return (tokens[first].start, tokens[last].end) if first <= last else None
 
 
 def inner_words(tokens: Sequence[Token]) -> str | None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from tablever import engine
 from tablever.catalog import Catalog
 from tablever.delta import replay
+from tablever.errors import TableverError
 from tablever.log import Log
 from tablever.model import DataFile, Snapshot
 from tablever.scan import Scan, open_scan
@@ -49,18 +50,49 @@ class Views:
         self._kept: set[str] = set()
         self._rows: list[str] = []
         self._heads: dict[str, str] = {}
+        self._needed: set[str] = set()
+        self._lost: dict[str, TableverError] = {}
         self._seen: dict[str, Snapshot] = {}
+        self._own: set[str] | None = set()
 
     def begin(self) -> None:
-        """A statement begins: it sees each table at one version throughout, views that follow a head included."""
+        """A statement begins: it sees each table at one version throughout, views that follow a head included.
+
+        What the statement before it listed is dropped, and what follows a table that cannot be read now: ``why_lost``
+        says why, and the next statement tries again.
+        """
         self._seen.clear()
-        for name in list(self._heads):
-            log = self._catalog.find((name,))
-            if log is not None:
-                self.follow(name, log)
-            else:
-                self._connection.execute(f"DROP VIEW {engine.identifier(name)}")
-                del self._heads[name]
+        self._lost.clear()
+        for name in [name for name in self._heads if name not in self._needed]:
+            self._unfollow(name)
+        for name in sorted(self._needed):
+            try:
+                log = self._catalog.find((name,))
+                if log is not None and (name in self._heads or name.lower() not in self.own_names()):
+                    self.follow(name, log, keeps=True)
+                    continue
+            except TableverError as error:
+                self._lost[name.lower()] = error
+            self._unfollow(name)
+
+    def why_lost(self, name: str) -> TableverError | None:
+        """What was wrong with a table whose name something follows; None where nothing was, or nothing does."""
+        return self._lost.get(name.lower())
+
+    def own_names(self) -> set[str]:
+        """What statements made in this session, in lower case; DuckDB is asked after statements that can make names."""
+        if self._own is None:
+            rows = self._connection.execute(
+                "SELECT table_name FROM duckdb_tables() "
+                "UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
+            ).fetchall()
+            listed = {str(name).lower() for (name,) in rows if not str(name).startswith("__tv_")}
+            self._own = listed - {name.lower() for name in self._heads}
+        return self._own
+
+    def forget_names(self) -> None:
+        """A statement can have made names, or dropped some."""
+        self._own = None
 
     def head(self, log: Log) -> Snapshot:
         """A table's head, as this statement sees it."""
@@ -72,11 +104,7 @@ class Views:
         """What the views read."""
         return [view.scan for view in self.made.values()]
 
-    def followed(self) -> set[str]:
-        """The names of the views that follow a head, in lower case."""
-        return {name.lower() for name in self._heads}
-
-    def of(self, log: Log, snapshot: Snapshot, files: Sequence[DataFile], *, keeps: bool) -> str:
+    def of(self, log: Log, snapshot: Snapshot, files: Sequence[DataFile], *, keeps: bool = False) -> str:
         """The name of a view of a version, or of some of its files; one that is kept is never dropped."""
         pruned = None if len(files) == len(snapshot.files) else tuple(replay.identity(file) for file in files)
         key = (log.uri, snapshot.version, pruned)
@@ -96,14 +124,20 @@ class Views:
             self._kept.add(self.made[key].name)
         return self.made[key].name
 
-    def follow(self, name: str, log: Log) -> None:
-        """Give the session a view of a table's name that follows its head."""
+    def follow(self, name: str, log: Log, *, keeps: bool) -> None:
+        """Give the session a view of a table's name that follows its head; for this statement, or for good."""
+        if keeps:
+            self._needed.add(name)
         snapshot = self.head(log)
-        view = self.of(log, snapshot, snapshot.files, keeps=True)
+        view = self.of(log, snapshot, snapshot.files)
         if self._heads.get(name) == view:
             return
         self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {engine.identifier(name)} AS SELECT * FROM {view}")
         self._heads[name] = view
+
+    def _unfollow(self, name: str) -> None:
+        if self._heads.pop(name, None) is not None:
+            self._connection.execute(f"DROP VIEW IF EXISTS temp.main.{engine.identifier(name)}")
 
     def stage(self, rows: pa.Table | pa.RecordBatchReader) -> str:
         """The name of rows that lie in no file."""
@@ -137,7 +171,8 @@ class Views:
         self._rows.clear()
 
     def _drop_oldest(self) -> None:
-        spare = [key for key, view in self.made.items() if view.name not in self._kept]
+        needed = {*self._kept, *self._heads.values()}
+        spare = [key for key, view in self.made.items() if view.name not in needed]
         for key in spare[: max(0, len(spare) - MOST_VIEWS)]:
             self._drop(key)
 

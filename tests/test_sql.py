@@ -29,6 +29,7 @@ from tablever.errors import (
     VersionNotFoundError,
     VersionVacuumedError,
 )
+from tablever.log import Log
 from tablever.session import Session
 from tablever.sql import connect
 
@@ -657,6 +658,45 @@ def test_a_dropped_table_leaves_no_view(root: Path, session: Session) -> None:
     assert session.sql("SHOW TABLES").fetchall() == [("shop/Items",)]
     session.sql("CREATE TABLE orders AS SELECT 1 AS x")
     assert session.sql("FROM orders").fetchall() == [(1,)]
+
+
+def test_a_damaged_table_stops_no_other(root: Path, session: Session) -> None:
+    """A session that has seen a table goes on when that cannot be read: only what names it fails, till it is mended."""
+    session.sql("CREATE VIEW v AS FROM shop.Items; CREATE VIEW p AS PIVOT orders ON id IN (1) USING sum(price)")
+    session.sql("CREATE MACRO m(n) AS TABLE SELECT * FROM orders WHERE id = n; SHOW TABLES")
+    log = root / "orders" / "_delta_log" / f"{3:020}.json"
+    entry = log.read_bytes()
+    log.write_bytes(entry[:50])
+    for _ in range(2):
+        assert session.sql("SELECT 1").fetchall() == [(1,)]
+        assert session.sql("SELECT count(*) FROM v").fetchall() == [(2,)]
+        assert ("shop/Items",) in session.sql("SHOW TABLES").fetchall()
+        for sql in ("FROM orders", "FROM m(1)", "FROM p", "PIVOT orders ON id USING sum(price)"):
+            with pytest.raises(CorruptionError, match="log entry"):
+                session.sql(sql).fetchall()
+    log.write_bytes(entry)
+    assert session.sql("FROM m(1)").fetchall() == [(1, 10)]
+    assert session.sql("FROM p").fetchall() == [(10,)]
+    assert ("orders",) in session.sql("SHOW TABLES").fetchall()
+
+
+def test_a_table_that_comes_back_takes_no_name(root: Path, session: Session) -> None:
+    """A view follows its table through a removal, unless the session has given the name to another meanwhile."""
+    session.sql("CREATE VIEW v AS FROM orders; CREATE VIEW w AS FROM shop.Items")
+    for name in ("orders", "shop"):
+        (root / name).rename(root.parent / name)
+    session.sql('CREATE TABLE orders AS SELECT 7::BIGINT AS id, 8::BIGINT AS price; DROP VIEW IF EXISTS "shop/Items"')
+    for name in ("orders", "shop"):
+        (root.parent / name).rename(root / name)
+    assert session.sql("FROM orders").fetchall() == session.sql("FROM v").fetchall() == [(7, 8)]
+    assert len(session.sql("FROM w").fetchall()) == 2
+
+
+def test_a_listing_costs_the_next_statement_nothing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables that were only listed are not read again by each statement that follows."""
+    session.sql("SHOW TABLES; SELECT 1")
+    monkeypatch.setattr(Log, "head", lambda log: pytest.fail(f"{log.uri} was read"))
+    assert session.sql("SELECT 2").fetchall() == [(2,)]
 
 
 def test_names_that_statements_make_are_known_at_once(root: Path, session: Session) -> None:
