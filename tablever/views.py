@@ -74,6 +74,7 @@ class Views:
             except TableverError as error:
                 self._lost[name.lower()] = error
             self._unfollow(name)
+        self._drop_oldest()  # not while a statement is rewritten: its text may name the oldest already
 
     def why_lost(self, name: str) -> TableverError | None:
         """What was wrong with a table whose name something follows; None where nothing was, or nothing does."""
@@ -118,7 +119,6 @@ class Views:
             with engine.scan_errors(scan):
                 self._connection.execute(f"CREATE VIEW {view.name} AS {relation.sql}")
             self.made[key] = view
-            self._drop_oldest()
         self.made.move_to_end(key)
         if keeps:
             self._kept.add(self.made[key].name)

@@ -881,6 +881,15 @@ def test_every_space_of_duckdb_is_known() -> None:
         assert statements.plain_spaces(text) == duckdb.extract_statements(text)[0].query, ascii(letter)
 
 
+def test_a_statement_may_name_more_versions_than_views_are_kept(many: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many versions a statement names, it reads all of them; afterwards few views are left."""
+    monkeypatch.setattr("tablever.views.MOST_VIEWS", 2)
+    sql = " UNION ALL ".join(f"SELECT count(*) AS n FROM t AT (VERSION => {i})" for i in range(10))
+    assert many.sql(f"{sql} ORDER BY n").fetchall() == [(10 * i + 10,) for i in range(10)]
+    many.sql("SELECT 1")
+    assert len(many._views.made) <= 2
+
+
 def shown(text: str) -> list[tuple[tuple[str, ...], Any]]:
     data = text.encode()
     tokens = statements.cut(data, engine.token_starts(data))

@@ -44,6 +44,7 @@ def test_what_a_view_needed_goes_with_it(tmp_path: Path, monkeypatch: pytest.Mon
     with tv.connect(tmp_path) as opened:
         for name in ("a[1]", "b", "a[1]", "b"):
             assert opened.sql(f'SELECT count(*) FROM "{name}"').fetchall() == [(1,)]
+        opened.sql("SELECT 1")
         connection = opened._connection
         kept = connection.execute("SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, '__tv')")
         assert kept.fetchall() == []
