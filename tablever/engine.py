@@ -122,9 +122,10 @@ def own_objects(connection: duckdb.DuckDBPyConnection) -> dict[str, str] | None:
     """What stands in SCHEMA: qualified names and ``TABLE`` or ``VIEW``; None where a failed transaction is not over."""
     try:
         rows = connection.execute(
-            "SELECT table_name, 'TABLE' FROM duckdb_tables() WHERE database_name = 'memory' AND schema_name = '__tv' "
-            "UNION ALL "
-            "SELECT view_name, 'VIEW' FROM duckdb_views() WHERE database_name = 'memory' AND schema_name = '__tv'"
+            f"SELECT table_name, 'TABLE' FROM {call('duckdb_tables')} "
+            "WHERE database_name = 'memory' AND schema_name = '__tv' "
+            f"UNION ALL SELECT view_name, 'VIEW' FROM {call('duckdb_views')} "
+            "WHERE database_name = 'memory' AND schema_name = '__tv'"
         ).fetchall()
     except duckdb.Error:
         return None
@@ -139,6 +140,11 @@ def identifier(name: str) -> str:
 def literal(text: str) -> str:
     """A text as SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def call(function: str, *arguments: str) -> str:
+    """A call of DuckDB's own function: a session may have a macro of any name, also of what literals stand for."""
+    return f"system.main.{function}({', '.join(arguments)})"
 
 
 _SIMPLE_TYPES = {
@@ -192,6 +198,9 @@ class Run:
     files: tuple[ScanFile, ...]
     plain: bool
     deleted: bool
+
+
+_FILE_OF_RUN = call("add", "CAST(file_index AS BIGINT)", "1")
 
 
 def runs(scan: Scan, chosen: Sequence[int] | None = None) -> list[Run]:
@@ -305,11 +314,15 @@ def _parquet_sql(
     schema = scan.schema
     stored = [name for name in schema.names if name not in scan.partition_columns]
     inner = {name: f"c{i}" for i, name in enumerate(stored)}
-    fields = ", ".join(
-        f"{literal(name)}: {{name: '{inner[name]}', type: {literal(sql_type(schema.field(name).type))}, "
-        f"default_value: NULL}}"
+    fields = [
+        call(
+            "struct_pack",
+            f"name := '{inner[name]}'",
+            f"type := {literal(sql_type(schema.field(name).type))}",
+            "default_value := NULL",
+        )
         for name in stored
-    )
+    ]
     guarded = any(file.hides_nan for file in run.files)
     chosen = []
     for name in columns:
@@ -318,10 +331,15 @@ def _parquet_sql(
             value = f"CASE WHEN {value} IS NULL THEN NULL ELSE {value} END"  # no statistics are looked up through it
         chosen.append(f"{value} AS {identifier(name)}")
     if positions:
-        chosen += [f"CAST(file_index AS BIGINT) + {run.first} AS {FILE}", f"file_row_number AS {POSITION}"]
+        chosen += [
+            f"{call('add', 'CAST(file_index AS BIGINT)', str(run.first))} AS {FILE}",
+            f"file_row_number AS {POSITION}",
+        ]
     reach(connection, scan)
-    paths = ", ".join(literal(file.duckdb_location) for file in run.files)
-    source = f"read_parquet([{paths}], schema = MAP {{{fields}}}, hive_partitioning = false)"
+    paths = call("list_value", *(literal(file.duckdb_location) for file in run.files))
+    names = call("list_value", *map(literal, stored))
+    mapped = call("map", names, call("list_value", *fields))
+    source = call("read_parquet", paths, f"schema = {mapped}", "hive_partitioning = false")
     where = "" if bits is None else f" WHERE {_is_live(bits, run)}"
     return f"SELECT {', '.join(chosen) or '1 AS __tv_nothing'} FROM {source}{where}"
 
@@ -331,8 +349,8 @@ def _by_file(scan: Scan, run: Run, column: str) -> str:
     kind = scan.schema.field(column).type
     values = scan.partition_values(column)[run.first : run.first + len(run.files)]
     texts = values.cast(pa.string()).to_pylist() if not pa.types.is_binary(kind) else _hex(values)
-    cells = ", ".join("NULL" if text is None else literal(text) for text in texts)
-    return f"CAST([{cells}] AS {sql_type(kind)}[])[CAST(file_index AS BIGINT) + 1]"
+    cells = call("list_value", *("NULL" if text is None else literal(text) for text in texts))
+    return call("array_extract", f"CAST({cells} AS {sql_type(kind)}[])", _FILE_OF_RUN)
 
 
 def _hex(values: pa.Array) -> list[str | None]:
@@ -344,14 +362,16 @@ def _keep_bits(connection: duckdb.DuckDBPyConnection, run: Run) -> str:
     name = f"__tv_bits_{next(_names)}"
     bits = [_packed(file) if file.file.vector is not None else None for file in run.files]
     # As a parameter: registering an Arrow table makes DuckDB import pandas, a third of a second.
-    connection.execute(f"SET VARIABLE {name} = system.main.list_transform(?::BLOB[], lambda b: CAST(b AS BIT))", [bits])
+    connection.execute(
+        f"SET VARIABLE {name} = {call('list_transform', '?::BLOB[]', 'lambda b: CAST(b AS BIT)')}", [bits]
+    )
     return name
 
 
 def _is_live(bits: str, run: Run) -> str:
     """The condition that a row is not deleted: its bit in the list of that name."""
-    of_file = f"system.main.getvariable('{bits}')[CAST(file_index AS BIGINT) + 1]"
-    bit = f"system.main.get_bit({of_file}, CAST(file_row_number AS INTEGER))"  # in full: a session may have macros
+    of_file = call("array_extract", call("getvariable", literal(bits)), _FILE_OF_RUN)
+    bit = call("get_bit", of_file, "CAST(file_row_number AS INTEGER)")
     every = all(file.file.vector is not None for file in run.files)
     return f"{bit} = 0" if every else f"coalesce({bit}, 0) = 0"
 
@@ -513,7 +533,7 @@ def refuse_surrogates(text: str, what: str) -> None:
 
 def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> Mapping[str, Any]:
     """DuckDB's parse of SELECT statements, as json_serialize_sql gives it; its ``error`` says whether it could."""
-    rows = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+    rows = connection.execute(f"SELECT {call('json_serialize_sql', '?')}", [sql]).fetchall()
     return expressions.loads(rows[0][0])
 
 

@@ -293,7 +293,7 @@ class Session:
                 raise QueryError(f"{what}: only a constant can stand there", hint=hint)
             chosen = tree["statements"][0]["node"]["select_list"]
             refuse_outside({"children": chosen}, what)
-            asked = f"SELECT typeof(v), CAST(v AS VARCHAR) FROM (SELECT ({text}\n) AS v)"
+            asked = f"SELECT {engine.call('typeof', 'v')}, CAST(v AS VARCHAR) FROM (SELECT ({text}\n) AS v)"
             kind, value = connection.execute(asked).fetchall()[0]
         if value is None:
             raise QueryError(f"{what}: NULL is no version")

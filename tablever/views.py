@@ -84,8 +84,8 @@ class Views:
         """What statements made in this session, in lower case; DuckDB is asked after statements that can make names."""
         if self._own is None:
             rows = self._connection.execute(
-                "SELECT table_name FROM duckdb_tables() "
-                "UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
+                f"SELECT table_name FROM {engine.call('duckdb_tables')} "
+                f"UNION ALL SELECT view_name FROM {engine.call('duckdb_views')} WHERE NOT internal"
             ).fetchall()
             listed = {str(name).lower() for (name,) in rows if not str(name).startswith("__tv_")}
             self._own = listed - {name.lower() for name in self._heads}
@@ -160,7 +160,9 @@ class Views:
             if name not in known:
                 self._connection.execute(f"DROP {kind} {name}")
         # Those are made anew by the next statement: after a rollback they follow what they followed before.
-        views = self._connection.execute("SELECT view_name, sql FROM duckdb_views() WHERE temporary AND NOT internal")
+        views = self._connection.execute(
+            f"SELECT view_name, sql FROM {engine.call('duckdb_views')} WHERE temporary AND NOT internal"
+        )
         self._heads = {str(name): "" for name, sql in views.fetchall() if _FOLLOWS.search(str(sql))}
 
     def forget_all(self) -> None:

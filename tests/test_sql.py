@@ -913,12 +913,39 @@ def test_versions_are_found_without_a_tree(text: str, expected: list[Any]) -> No
     assert shown(text) == expected
 
 
-def test_macros_of_a_session_do_not_bring_deleted_rows_back(tmp_path: Path) -> None:
-    """Deleted rows stay deleted, whatever functions a session defines."""
-    tv.create_table(tmp_path / "t", [{"id": n} for n in range(6)])
-    tv.delete(tmp_path / "t", where="id IN (2, 5)")
+SHADOWS = """
+    SELECT DISTINCT function_name, function_type IN ('table', 'table_macro', 'pragma') FROM duckdb_functions()
+    WHERE database_name = 'system' AND NOT starts_with(function_name, 'python_') ORDER BY ALL
+"""
+
+
+def test_no_macro_of_a_session_changes_what_is_read(tmp_path: Path) -> None:
+    """Versions are read alike in a session that gave every function of DuckDB, operators too, another meaning."""
+    rows = [{"id": i, "p": f"p{i % 3}", "x": {"y": [i / 2]}, "d": b"\x00"} for i in range(9)]
+    for name in ("t", "we[i]rd"):
+        table = tv.create_table(tmp_path / name, rows, partition_by="p")
+        tv.delete(table, where="id IN (2, 5)")
+        tv.append(table, [{"id": 10, "p": None, "x": None, "d": None, "new": 1}], evolve=True)
+    asked = ["FROM t", "FROM t AT (VERSION => 0)", "FROM \"we[i]rd\" AT (VERSION => 'latest')", "FROM t WHERE id = 3"]
+    asked += [
+        "FROM table_changes('t', 0, 2)",
+        "FROM table_versions('t')",
+        "FROM v",
+        "FROM t o AT (VERSION => 1) JOIN t USING (id) ORDER BY id",
+    ]
     with tv.connect(tmp_path) as session:
-        session.sql("CREATE MACRO get_bit(a, b) AS 0")
-        session.sql("CREATE MACRO list_transform(a, b) AS NULL")
-        session.sql("CREATE MACRO getvariable(a) AS NULL")
-        assert session.sql("SELECT id FROM t ORDER BY id").fetchall() == [(0,), (1,), (3,), (4,)]
+        session.sql("CREATE VIEW v AS FROM t")
+        expected = [session.sql(sql).to_arrow_table() for sql in asked]
+    with tv.connect(tmp_path) as session:
+        shadows = session._connection.execute(SHADOWS).fetchall()
+        assert len(shadows) > 500
+        for name, gives_rows in shadows:
+            body = "TABLE SELECT 'shadowed' AS c0" if gives_rows else "'shadowed'"
+            with suppress(duckdb.Error):  # a few names cannot be given
+                session._connection.execute(f"CREATE MACRO {engine.identifier(name)}(a) AS {body}")
+        session.sql("CREATE VIEW v AS FROM t")
+        assert session.sql("SELECT list_value(1)").fetchall() == [("shadowed",)]
+        for sql, rows_before in zip(asked, expected, strict=True):
+            assert session.sql(sql).to_arrow_table().equals(rows_before), sql
+        session.sql("BEGIN; ROLLBACK")
+        assert session.sql("FROM v").to_arrow_table().equals(expected[asked.index("FROM v")])
