@@ -298,8 +298,11 @@ def _run_relation(
 def reach(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
     """Let DuckDB read where the scan's files lie."""
     filesystem = scan.storage.duckdb_filesystem()
-    if filesystem is not None and not connection.filesystem_is_registered(filesystem.protocol):
-        connection.register_filesystem(filesystem)
+    if filesystem is None:
+        return
+    with _lock:  # threads share a database, and DuckDB refuses the second of two
+        if not connection.filesystem_is_registered(filesystem.protocol):
+            connection.register_filesystem(filesystem)
 
 
 def _parquet_sql(

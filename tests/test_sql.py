@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -784,6 +785,36 @@ def test_queries_run_side_by_side(root: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(rows, range(40))) == [5, 6, 5, 5] * 10
     assert kept_objects(root) == there
+
+
+class Unhurried:
+    """A connection, as far as ``reach`` knows one, whose answer is old by the time it comes; and a scan in a store."""
+
+    protocol = "slow"
+    registered = 0
+
+    def filesystem_is_registered(self, _: str) -> bool:
+        there = self.registered > 0
+        time.sleep(0.05)
+        return there
+
+    def register_filesystem(self, _: object) -> None:
+        self.registered += 1
+
+    @property
+    def storage(self) -> Unhurried:
+        return self
+
+    def duckdb_filesystem(self) -> Unhurried:
+        return self
+
+
+def test_threads_that_reach_a_store_at_once_register_it_once() -> None:
+    """Of threads that read objects for the first time in one database, none is refused by DuckDB."""
+    both: Any = Unhurried()
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: engine.reach(both, both), range(3)))
+    assert both.registered == 1
 
 
 def test_rows_come_in_row_order(tmp_path: Path) -> None:
