@@ -14,7 +14,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import Any
@@ -249,13 +249,17 @@ def relation_of(
     Raises:
         VersionVacuumedError, CorruptionError, UnsupportedFeatureError: a vector or a file cannot be read.
     """
-    parts = []
-    for run in runs(scan, chosen):
-        part = _run_relation(connection, scan, run, scan.schema.names, positions=positions)
-        if not run.plain:
-            name = keep(connection, part.sql)
-            part = Relation(f"SELECT * FROM {name}", (name,))
-        parts.append(part)
+    columns, parts = scan.schema.names, []
+    try:
+        for run in runs(scan, chosen):
+            if run.plain:
+                parts.append(_run_relation(connection, scan, run, columns, positions=positions))
+            else:
+                name = stage(connection, _decoded(run.files[0], columns, run.first, positions=positions))
+                parts.append(Relation(f"SELECT * FROM {name}", (name,)))
+    except BaseException:
+        abandon(connection, chain(*(part.kept for part in parts)))
+        raise
     if not parts:
         return Relation(empty_sql(scan.schema, positions=positions))
     return Relation("\nUNION ALL\n".join(part.sql for part in parts), tuple(chain(*(part.kept for part in parts))))
@@ -276,11 +280,27 @@ def keep(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     return name
 
 
+def stage(connection: duckdb.DuckDBPyConnection, rows: pa.Table | pa.RecordBatchReader) -> str:
+    """Rows as a table of the session's own; its qualified name."""
+    connection.register("__tv_staged", rows)
+    try:
+        return keep(connection, "SELECT * FROM __tv_staged")
+    finally:
+        with suppress(duckdb.Error):  # of a transaction that has failed: its end takes the name away
+            connection.unregister("__tv_staged")
+
+
 def release(connection: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
-    """Forget what ``relation_of`` and ``keep`` left on the connection, by the names that they gave."""
+    """Forget what ``relation_of``, ``keep`` and ``stage`` left on the connection, by the names that they gave."""
     for name in names:
         forget = "DROP TABLE" if name.startswith(f"{SCHEMA}.") else "RESET VARIABLE"
         connection.execute(f"{forget} {name}")
+
+
+def abandon(connection: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
+    """As ``release``, after a failure; where it was a transaction's, the end of that takes the rest away."""
+    with suppress(duckdb.Error):
+        release(connection, names)
 
 
 def _run_relation(

@@ -211,7 +211,9 @@ class Session:
         self._views.begin()
         tree, shift = self._query_in(data, tokens)
         keeps = statements.is_kept(tokens)
-        changes = [(call.start, call.end, self._call(call, data)) for call in statements.function_calls(tokens)]
+        changes = [
+            (call.start, call.end, self._call(call, data, keeps=keeps)) for call in statements.function_calls(tokens)
+        ]
         if tree is None:
             self._follow_named(tokens, keeps=keeps)
             references = statements.token_references(tokens)
@@ -308,7 +310,7 @@ class Session:
             hint="a number, a text, or a time with its zone: TIMESTAMPTZ '2026-11-01 12:00:00+00'",
         )
 
-    def _call(self, call: FunctionCall, data: bytes) -> str:
+    def _call(self, call: FunctionCall, data: bytes, *, keeps: bool) -> str:
         """The rows of one of our table functions, as a relation's name."""
         text = data[call.arguments_start : call.arguments_end].decode(errors="surrogatepass")
         arguments = self._arguments(text, call.name)
@@ -316,7 +318,7 @@ class Session:
         if log is None:
             raise self._catalog.unknown(str(arguments[0]))
         numbers = [log.resolve(argument) for argument in arguments[1:]]
-        name = self._views.stage(_rows_of(call.name, log, numbers, f"{call.name}({text})"))
+        name = self._views.stage(_rows_of(call.name, log, numbers, f"{call.name}({text})"), keeps=keeps)
         return name if call.alias else f"{name} AS {call.name}"
 
     def _arguments(self, text: str, function: str) -> list[int | str | datetime]:

@@ -48,7 +48,7 @@ class Views:
         self._catalog = catalog
         self.made: OrderedDict[tuple[Any, ...], View] = OrderedDict()
         self._kept: set[str] = set()
-        self._rows: list[str] = []
+        self._rows: set[str] = set()
         self._heads: dict[str, str] = {}
         self._needed: set[str] = set()
         self._lost: dict[str, TableverError] = {}
@@ -58,8 +58,8 @@ class Views:
     def begin(self) -> None:
         """A statement begins: it sees each table at one version throughout, views that follow a head included.
 
-        What the statement before it listed is dropped, and what follows a table that cannot be read now: ``why_lost``
-        says why, and the next statement tries again.
+        What the statement before it listed or staged is dropped, and what follows a table that cannot be read now:
+        ``why_lost`` says why, and the next statement tries again.
         """
         self._seen.clear()
         self._lost.clear()
@@ -74,7 +74,7 @@ class Views:
             except TableverError as error:
                 self._lost[name.lower()] = error
             self._unfollow(name)
-        self._drop_oldest()  # not while a statement is rewritten: its text may name the oldest already
+        self._make_room()  # not while a statement is rewritten: its text may name the oldest already
 
     def why_lost(self, name: str) -> TableverError | None:
         """What was wrong with a table whose name something follows; None where nothing was, or nothing does."""
@@ -116,8 +116,12 @@ class Views:
             scan = open_scan(log, snapshot, files)
             relation = engine.relation_of(self._connection, scan)
             view = View(f"{engine.SCHEMA}.__tv_view_{next(_names)}", relation.kept, scan)
-            with engine.scan_errors(scan):
-                self._connection.execute(f"CREATE VIEW {view.name} AS {relation.sql}")
+            try:
+                with engine.scan_errors(scan):
+                    self._connection.execute(f"CREATE VIEW {view.name} AS {relation.sql}")
+            except TableverError:
+                engine.abandon(self._connection, relation.kept)
+                raise
             self.made[key] = view
         self.made.move_to_end(key)
         if keeps:
@@ -139,12 +143,12 @@ class Views:
         if self._heads.pop(name, None) is not None:
             self._connection.execute(f"DROP VIEW IF EXISTS temp.main.{engine.identifier(name)}")
 
-    def stage(self, rows: pa.Table | pa.RecordBatchReader) -> str:
-        """The name of rows that lie in no file."""
-        self._connection.register("__tv_staged", rows)
-        name = engine.keep(self._connection, "SELECT * FROM __tv_staged")
-        self._connection.unregister("__tv_staged")
-        self._rows.append(name)
+    def stage(self, rows: pa.Table | pa.RecordBatchReader, *, keeps: bool) -> str:
+        """The name of rows that lie in no file; the next statement gives those back that are not kept."""
+        name = engine.stage(self._connection, rows)
+        self._rows.add(name)
+        if keeps:
+            self._kept.add(name)
         return name
 
     def settle(self) -> None:
@@ -154,7 +158,7 @@ class Views:
             return
         for key in [key for key, view in self.made.items() if view.name not in there]:
             engine.release(self._connection, _variables(self.made.pop(key).kept))
-        self._rows = [name for name in self._rows if name in there]
+        self._rows &= there.keys()
         known = {*self._rows, *chain.from_iterable((view.name, *view.kept) for view in self.made.values())}
         for name, kind in there.items():
             if name not in known:
@@ -172,15 +176,20 @@ class Views:
         engine.release(self._connection, self._rows)
         self._rows.clear()
 
-    def _drop_oldest(self) -> None:
+    def _make_room(self) -> None:
+        """Give back the rows that the last statement staged, and the oldest views."""
+        for name in self._rows - self._kept:
+            engine.release(self._connection, [name])
+            self._rows.discard(name)
         needed = {*self._kept, *self._heads.values()}
         spare = [key for key, view in self.made.items() if view.name not in needed]
         for key in spare[: max(0, len(spare) - MOST_VIEWS)]:
             self._drop(key)
 
     def _drop(self, key: tuple[Any, ...]) -> None:
-        view = self.made.pop(key)
+        view = self.made[key]
         self._connection.execute(f"DROP VIEW {view.name}")
+        del self.made[key]
         engine.release(self._connection, view.kept)
 
 

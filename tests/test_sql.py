@@ -921,6 +921,42 @@ def test_a_statement_may_name_more_versions_than_views_are_kept(many: Session, m
     assert len(many._views.made) <= 2
 
 
+def test_rows_that_were_staged_are_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long session holds the rows of its last statement and of its own views, and shows none of them as tables."""
+    monkeypatch.setattr("tablever.views.MOST_VIEWS", 1)
+    table = tv.create_table(tmp_path / "we[i]rd", [{"id": 1}])  # a name that DuckDB does not read right
+    with connect(tmp_path) as session:
+        session.sql("CREATE VIEW first AS FROM table_versions('we[i]rd'); CREATE MACRO n() AS 1")
+        session.sql('CREATE VIEW old AS FROM "we[i]rd" AT (VERSION => 0)')
+        for i in range(4):
+            tv.append(table, [{"id": i}])
+            assert session.sql('SELECT count(*) FROM "we[i]rd"').fetchall() == [(i + 2,)]
+            assert session.sql("SELECT count(*) FROM table_versions('we[i]rd')").fetchall() == [(i + 2,)]
+            assert session.sql("SELECT count(*) FROM first, old").fetchall() == [(1,)]
+        assert session.sql("SHOW TABLES").fetchall() == [("first",), ("old",), ("we[i]rd",)]
+        session.sql("SELECT 1")
+        there = engine.own_objects(session._connection) or {}
+        held = {name for view in session._views.made.values() for name in view.kept}
+        assert sorted(there.values()) == ["TABLE"] * (len(held) + 1) + ["VIEW"] * len(session._views.made)
+        assert len(session._views.made) <= 2
+
+
+def test_what_cannot_be_read_whole_leaves_nothing(tmp_path: Path) -> None:
+    """A file that cannot be decoded takes the rows with it that were decoded before."""
+    table = tv.create_table(tmp_path / "we[i]rd", [{"id": 1}])
+    tv.append(table, [{"id": 2}])
+    first, second = sorted((tmp_path / "we[i]rd").rglob("part-*"), key=lambda path: path.stat().st_mtime_ns)
+    with connect(tmp_path) as session:
+        for file in (first, second):
+            there = file.read_bytes()
+            file.write_bytes(there[:4] + b"\xff" * 20 + there[24:])
+            with pytest.raises(CorruptionError):
+                session.sql('FROM "we[i]rd"').fetchall()
+            file.write_bytes(there)
+            assert engine.own_objects(session._connection) == {}
+        assert session.sql("SHOW TABLES; SELECT 1").fetchall() == [(1,)]
+
+
 def shown(text: str) -> list[tuple[tuple[str, ...], Any]]:
     data = text.encode()
     tokens = statements.cut(data, engine.token_starts(data))
