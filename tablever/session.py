@@ -107,6 +107,7 @@ class Session:
         if not shared:
             self._set_up(settings or {})
         self._views = Views(self._connection, catalog)
+        self._prepared: dict[str, str] = {}
 
     def _set_up(self, settings: Mapping[str, str | int | float | bool]) -> None:
         for name, value in settings.items():
@@ -124,21 +125,29 @@ class Session:
             parts = [(_kind(part), part.query) for part in _statements(self._connection, text)]
         result = Result(None, self.errors)
         for i, (kind, part) in enumerate(parts):
-            if kind == "TRANSACTION":
-                result = self._transact(part)
-            else:
-                with engine.query_errors("the query"):
-                    rewritten, makes_names = self._rewrite(part, kind)
-                if makes_names:
-                    self._views.forget_names()
-                with self.errors():
-                    result = Result(self._connection.sql(rewritten), self.errors)
+            result = self._transact(part) if kind == "TRANSACTION" else self._run(part, kind)
             if i + 1 < len(parts):
                 result.to_arrow_table()
         return result
 
     execute = sql
     query = sql
+
+    def _run(self, text: str, kind: str) -> Result:
+        with engine.query_errors("the query"):
+            rewritten, makes_names = self._rewrite(text, kind)
+            verb, name = statements.prepared_name(_tokens(text.encode(errors="surrogatepass")))
+        if makes_names:
+            self._views.forget_names()
+        if verb == "EXECUTE" and name in self._prepared:
+            self._run(self._prepared[name], "PREPARE")  # anew: DuckDB would read the versions that it was made for
+        with self.errors():
+            result = Result(self._connection.sql(rewritten), self.errors)
+        if verb == "PREPARE":
+            self._prepared[name] = text
+        elif verb == "DEALLOCATE":
+            self._prepared.pop(name, None)
+        return result
 
     def _transact(self, text: str) -> Result:
         """Run a BEGIN, COMMIT or ROLLBACK: nothing else runs where a transaction has failed, nothing of ours either."""

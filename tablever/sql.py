@@ -69,7 +69,8 @@ def connect(
 
     ``settings`` are DuckDB's, by name: ``{"threads": 4, "memory_limit": "2GB"}``; statements cannot change them.
     Views and tables that statements make live as long as the session. A view over a table follows the table's head;
-    what AT and the table functions name is settled when the view is made.
+    what AT and the table functions name is settled when the view is made. A prepared statement is prepared anew when it
+    is executed, and so sees tables as they are then.
 
     Example:
         >>> table = create_table(folder / "reviews", [{"id": 1, "stars": 5}, {"id": 2, "stars": 3}], key="id")

@@ -214,6 +214,14 @@ def inner_words(tokens: Sequence[Token]) -> str | None:
     return (tokens[at].word or tokens[at].text) if at < len(tokens) else None
 
 
+def prepared_name(tokens: Sequence[Token]) -> tuple[str, str]:
+    """The verb and the name (lower case) of a statement that makes, runs or drops a prepared one; empty for others."""
+    if len(tokens) < 2 or tokens[0].word not in ("PREPARE", "EXECUTE", "DEALLOCATE"):
+        return "", ""
+    at = 2 if len(tokens) > 2 and [token.word for token in tokens[:2]] == ["DEALLOCATE", "PREPARE"] else 1
+    return tokens[0].word, tokens[at].name.lower()
+
+
 def explained(tokens: Sequence[Token]) -> Sequence[Token]:
     """What a statement explains; the statement itself where it is no EXPLAIN."""
     return tokens[_past_explain(tokens) :]

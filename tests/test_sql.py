@@ -308,6 +308,31 @@ def test_a_view_follows_a_table_by_each_of_its_names(root: Path, name: str) -> N
                 assert len(session.sql(sql).fetchall()) == count, sql
 
 
+@pytest.mark.parametrize("sql", ["FROM orders WHERE id >= ?", "FROM table_versions('orders') SELECT number, ?"])
+def test_a_prepared_statement_reads_tables_as_they_are(root: Path, session: Session, sql: str) -> None:
+    """EXECUTE gives what the statement gives when it is written out, also when its views are long dropped."""
+    session.sql(f'PREPARE "P" AS {sql}')
+    for i in range(3):
+        tv.append(root / "orders", [{"id": 7 + i, "price": 70}])
+        session.sql("SELECT 1; SELECT 2")
+        expected = session.sql(sql.replace("?", "4")).fetchall()
+        assert session.sql("EXECUTE p(4)").fetchall() == expected
+    shutil.rmtree(root / "orders")
+    with pytest.raises(QueryError, match="no table 'orders'"):
+        session.sql("EXECUTE p(4)")
+    session.sql("DEALLOCATE P")
+    with pytest.raises(QueryError, match="does not exist"):
+        session.sql("EXECUTE p(4)")
+
+
+def test_a_prepared_pivot_reads_tables_as_they_are(root: Path, session: Session) -> None:
+    """A prepared statement that DuckDB gives no tree for follows the head too."""
+    session.sql("PREPARE p AS FROM (PIVOT orders ON id IN (7) USING sum(price))")
+    for total in (70, 140):
+        tv.upsert(root / "orders", [{"id": 7, "price": total}])
+        assert session.sql("EXECUTE p").fetchall() == [(total,)]
+
+
 def test_a_view_follows_no_other_table_of_its_name(root: Path) -> None:
     """Where another table has taken the only name that a nested one has in one part, a view of it is refused."""
     with connect(root, tables={"shop/Items": root / "orders"}) as session:
