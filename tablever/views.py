@@ -81,11 +81,15 @@ class Views:
         return self._lost.get(name.lower())
 
     def own_names(self) -> set[str]:
-        """What statements made in this session, in lower case; DuckDB is asked after statements that can make names."""
+        """What statements made in this session and can name alone, in lower case.
+
+        DuckDB is asked after statements that can make names.
+        """
         if self._own is None:
+            reached = engine.call("in_search_path", "database_name", "schema_name")
             rows = self._connection.execute(
-                f"SELECT table_name FROM {engine.call('duckdb_tables')} "
-                f"UNION ALL SELECT view_name FROM {engine.call('duckdb_views')} WHERE NOT internal"
+                f"SELECT table_name FROM {engine.call('duckdb_tables')} WHERE {reached} "
+                f"UNION ALL SELECT view_name FROM {engine.call('duckdb_views')} WHERE NOT internal AND {reached}"
             ).fetchall()
             listed = {str(name).lower() for (name,) in rows if not str(name).startswith("__tv_")}
             self._own = listed - {name.lower() for name in self._heads}

@@ -738,6 +738,21 @@ def test_names_that_statements_make_are_known_at_once(root: Path, session: Sessi
     assert session.sql("FROM last").columns == ["y"]
 
 
+@pytest.mark.parametrize("setup", ["CREATE SCHEMA s", "ATTACH ':memory:' AS s"])
+def test_a_table_in_another_schema_hides_nothing(session: Session, setup: str) -> None:
+    """A table of the session hides a versioned one where its name alone means it: not from another schema."""
+    session.sql(f"{setup}; CREATE TABLE s.orders AS SELECT 99 AS id")
+    for _ in range(2):
+        assert len(session.sql("FROM orders").fetchall()) == 5
+        assert len(session.sql("FROM orders AT (VERSION => 0)").fetchall()) == 5
+        assert session.sql("FROM s.orders").fetchall() == [(99,)]
+        assert ("orders",) in session.sql("SHOW TABLES").fetchall()
+    session.sql("USE s")
+    assert session.sql("FROM orders").fetchall() == [(99,)]
+    session.sql("USE memory.main")
+    assert len(session.sql("FROM orders").fetchall()) == 5
+
+
 def shared(root: Path) -> duckdb.DuckDBPyConnection:
     """The database that queries of a root share."""
     return engine.confined_cursor(Catalog(root, None).folders())
