@@ -212,11 +212,14 @@ class Log:
 
         Raises where it comes to one whose entry is gone, or damaged, and ends there.
         """
-        unread = self._files.entries([number for number in numbers if number not in self._versions])
+        known = {number: version for number in numbers if (version := self._versions.get(number)) is not None}
+        # Decided once: what other threads read meanwhile, or forget, must not shift who gets which entry.
+        unread = [number for number in dict.fromkeys(numbers) if number not in known]
+        found = zip(unread, self._files.entries(unread), strict=True)
         for number in numbers:
-            if number not in self._versions:
-                self._versions[number] = self._describe_entry(number, next(unread))
-            yield self._versions[number]
+            if number not in known:
+                self._versions[number] = known[number] = self._describe_entry(*next(found))
+            yield known[number]
 
     def committed(self, number: int, data: bytes) -> Version:
         """What ``version`` says of an entry that was put just now, from its bytes; nobody need read it again."""

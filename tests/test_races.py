@@ -244,6 +244,23 @@ def test_a_handle_that_another_thread_makes_forget(tmp_path: Path, monkeypatch: 
     assert [version.rows for version in log.versions()] == [10, 8, 18, 28]
 
 
+@pytest.mark.parametrize("meanwhile", [lambda log: log.version(1), Log._forget], ids=["a look", "forgetting"])
+def test_versions_that_another_thread_reads_meanwhile(tmp_path: Path, meanwhile: Callable[[Log], object]) -> None:
+    """Versions that are read one after the other are each of their own entry, whatever another thread reads of them,
+    or forgets, in between; and so is the parent that the next commit names.
+    """
+    path = made(tmp_path / "t")
+    log, right = open_log(path), {version.number: version for version in open_log(path).versions()}
+    log.version(3)
+    read = log.versions_of([0, 1, 2, 3])
+    assert next(read) == right[0]
+    meanwhile(log)
+    assert list(read) == [right[1], right[2], right[3]]
+    assert {number: log.version(number) for number in right} == right
+    tv.append(log, [{"id": 99, "text": "next"}])
+    assert tv.verify(path, level="log").damaged == ()
+
+
 def test_names_grow_where_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files sort as they were written, and with them the rows of a commit, though the clock goes back meanwhile."""
     clock = itertools.count(4_000_000_000_000_000_000, -1_000_000_000)
