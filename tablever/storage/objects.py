@@ -276,29 +276,27 @@ class ObjectStorage:
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Create an object; False where another of that name is there already.
 
-        Whether a put succeeded whose answer was lost is told by what is there then: the same bytes are ours.
+        Whether a put succeeded whose answer was lost is told by what is there then: the same bytes are ours. Of one
+        that is refused (credentials that ran out, a clock that is off) that is no less open: a try before it, or one
+        that the client made by itself, may have gone through, or be under way.
 
         Raises StorageError; its fact ``unsure`` is true where nobody can say whether the object is there, or will be.
         """
-        from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         self._prove_conditions()
-        doing = f"write '{self.location(path)}'"
+        client = self.bucket.client
         failure: Exception | None = None
         for tried in range(TRIES):
             time.sleep(random.uniform(0, PAUSE * (2**tried - 1)))  # another writer's put may be under way
             try:
-                with self.bucket.errors(doing):
-                    try:
-                        self.bucket.client.put(self.key(path), data, mode="create")
-                    except (AlreadyExistsError, PreconditionError):
-                        pass
-                    except GenericError as error:
-                        failure = error
-                    else:
-                        return True
-            except FileNotFoundError:
-                raise StorageError(f"cannot {doing}: there is no bucket '{self.bucket.uri}'") from None
+                client.put(self.key(path), data, mode="create")
+            except (AlreadyExistsError, PreconditionError):
+                pass
+            except (BaseError, OSError, ValueError) as error:
+                failure = error
+            else:
+                return True
             try:
                 return self.get(path) == data
             except FileNotFoundError:
@@ -307,7 +305,7 @@ class ObjectStorage:
                 failure = failure or error
                 break
         lost = failure or OSError("the store says that it is there, and does not give it")
-        raise self.bucket.failed(doing, lost, unsure=True) from None
+        raise self.bucket.failed(f"write '{self.location(path)}'", lost, unsure=True) from None
 
     def _prove_conditions(self) -> None:
         """Raise UnsupportedFeatureError where the store takes a second object of one name, though told not to.

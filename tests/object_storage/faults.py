@@ -23,6 +23,7 @@ Kind = Literal[
     "error",  # 500, nothing was done
     "slow down",  # 503, nothing was done
     "conflict",  # 409, nothing was done: what S3 says to one of two conditional puts at the same instant
+    "denied",  # 403, nothing was done: credentials that ran out, a clock that is off; no client tries again
     "timeout",  # nothing was done, and no answer ever comes
     "reset",  # the connection breaks before anything was done
     "cut",  # done, and the connection breaks in the middle of the answer
@@ -285,6 +286,7 @@ REFUSALS: dict[str | None, tuple[str, str]] = {
     "error": ("500 Internal Server Error", "InternalError"),
     "slow down": ("503 Service Unavailable", "SlowDown"),
     "conflict": ("409 Conflict", "ConditionalRequestConflict"),
+    "denied": ("403 Forbidden", "RequestTimeTooSkewed"),
 }
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import obstore
 import pytest
+from obstore import open_writer
+from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import MemoryStore
 
 import tablever as tv
@@ -47,6 +50,70 @@ def test_a_put_whose_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     assert storage.put_if_absent("x", b"mine")
     assert not storage.put_if_absent("x", b"other")
     assert storage.get("x") == b"mine"
+
+
+class Refusing(MemoryStore):  # type: ignore[misc]
+    """A store to which a put of a log entry goes wrong in the ways of ``faults``, one after the other.
+
+    Attributes:
+        late: what it was not heard to take; ``arrive`` takes it.
+    """
+
+    faults: ClassVar[list[Exception]] = []
+    late: ClassVar[list[tuple[str, Any]]] = []
+
+    def put(self, path: str, file: Any, **options: Any) -> Any:
+        if self.faults and path.endswith("1.json"):
+            self.late.append((path, file))
+            raise self.faults.pop(0)
+        return obstore.put(self, path, file, **options)
+
+    def arrive(self) -> None:
+        for path, file in self.late:
+            with suppress(AlreadyExistsError):
+                obstore.put(self, path, file, mode="create")
+
+
+DENIED = PermissionDeniedError("403 Forbidden: RequestTimeTooSkewed")
+MISSING = FileNotFoundError("404 Not Found: NoSuchBucket")
+LOST = GenericError("operation timed out")
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [[LOST, *[DENIED] * 9], [LOST, *[MISSING] * 9], [LOST, *[UnauthenticatedError("401")] * 9], [DENIED] * 9],
+    ids=["no answer, then denied", "no answer, then no bucket", "no answer, then 401", "denied from the first"],
+)
+def test_a_put_that_is_refused_after_one_without_an_answer(
+    monkeypatch: pytest.MonkeyPatch, faults: list[Exception]
+) -> None:
+    """Where a try had no answer (the client's own tries among them, which nobody sees), and the next is refused, the
+    error says that nobody knows; what the entry names stays, and the put may come late.
+    """
+    store = Refusing()
+    in_memory(monkeypatch, store)
+    monkeypatch.setattr(obstore, "open_writer", lambda _, *args, **options: open_writer(store, *args, **options))
+    monkeypatch.setattr(objects, "PAUSE", 0)
+    monkeypatch.setattr(Refusing, "late", [])
+    table = tv.create_table("s3://bucket/t", [{"id": 0}])
+    monkeypatch.setattr(Refusing, "faults", list(faults))
+    with pytest.raises(StorageError, match="whether version 1 of 't' was committed is not known") as caught:
+        tv.append(table, [{"id": 1}])
+    assert caught.value.unsure
+    monkeypatch.setattr(Refusing, "faults", [])
+    store.arrive()
+    assert tv.verify("s3://bucket/t").damaged == ()
+    assert tv.resolve_version("s3://bucket/t").rows == 2
+
+
+def test_a_put_that_is_refused_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal that passes, as of a clock that is set right, is no error: the put is tried again."""
+    in_memory(monkeypatch, Refusing())
+    monkeypatch.setattr(objects, "PAUSE", 0)
+    monkeypatch.setattr(Refusing, "faults", [LOST, DENIED])
+    storage = open_storage("s3://bucket/t")
+    assert storage.put_if_absent("1.json", b"mine")
+    assert storage.get("1.json") == b"mine"
 
 
 def test_what_a_storage_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

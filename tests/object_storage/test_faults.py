@@ -35,7 +35,8 @@ from tests.object_storage.tables import (
 Outcome = tuple[Any, tuple[Any, Any]]
 # A campaign does them all, many times: tests/campaigns/object_faults.py.
 READ_KINDS: tuple[Kind, ...] = ("error", "reset", "cut", "answer lost")
-CASES = [(name, kind) for name in OPERATIONS for kind in (KINDS if name in WRITES else READ_KINDS) if kind != "latency"]
+WRITE_KINDS = tuple(kind for kind in KINDS if kind not in ("latency", "denied"))
+CASES = [(name, kind) for name in OPERATIONS for kind in (WRITE_KINDS if name in WRITES else READ_KINDS)]
 CASES.append(("append", "latency"))
 
 
