@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -884,6 +885,47 @@ def test_what_a_killed_commit_leaves_is_freed(tmp_path: Path, monkeypatch: pytes
             named = {name for name in reading.contents(path) if not re.fullmatch(r"_delta_log/\d+\.json", name)}
             leftovers |= named - set(read_ledger(open_log(path)).objects)
     assert not {name for name in leftovers if name.endswith(".tmp") or not name.startswith("_tablever/")}
+
+
+@pytest.mark.parametrize(
+    "act", [lambda t: tv.append(t, [{"id": 9_000, "text": "x"}]), lambda t: tv.tag(t, "v1")], ids=["append", "tag"]
+)
+def test_a_vacuum_that_takes_what_is_being_put(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], Any]
+) -> None:
+    """An interval of nothing lets a vacuum take the temporary file of a running commit, or tag: that is done anyway."""
+    path = history(tmp_path / "t", 2)
+    linked, vacuums = os.link, 3
+
+    def overtaken(source: Any, target: Any) -> None:
+        nonlocal vacuums
+        if vacuums and str(source).endswith(".tmp"):
+            vacuums -= 1
+            inside = vacuums
+            vacuums = 0
+            tv.vacuum(path, safety=NOW, dry_run=False)
+            vacuums = inside
+        linked(source, target)
+
+    monkeypatch.setattr(os, "link", overtaken)
+    assert act(path)
+    assert vacuums == 0
+    assert tv.verify(path).damaged == ()
+    assert not [name for name in reading.contents(path) if name.endswith(".tmp")]
+
+
+def test_a_table_that_is_dropped_under_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit whose table is removed before its link says so, and makes no part of it anew."""
+    path = history(tmp_path / "t", 2)
+
+    def dropped(*_: Any) -> None:
+        shutil.rmtree(path)
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(os, "link", dropped)
+    with pytest.raises(errors.StorageError, match="removed while it was written"):
+        tv.append(path, [{"id": 9_000, "text": "x"}])
+    assert not path.exists()
 
 
 def test_the_record_is_in_the_entry(tmp_path: Path) -> None:

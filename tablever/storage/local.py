@@ -28,6 +28,7 @@ from tablever.storage.counted import CountedWriter
 from tablever.storage.protocol import Stored, check_size
 
 BUFFER_BYTES = 256 * 1024
+TRIES = 10  # to link what is removed before it is linked
 
 
 @contextmanager
@@ -270,22 +271,16 @@ class LocalStorage:
         name exists, so of two writers exactly one succeeds.
         """
         target = self._writable(relative)
-        temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # not the target's name, which may be long
         with storage_errors(f"write '{target}'"):
             make_folder(target.parent)
-            try:
-                with temporary.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                try:
-                    os.link(temporary, target)
-                except FileExistsError:
-                    return False
-            finally:
-                temporary.unlink(missing_ok=True)
-            sync_folder(target.parent)
-        return True
+            for _ in range(TRIES):
+                with suppress(FileNotFoundError):  # a vacuum took the temporary file for a dead writer's: write another
+                    return _linked(target, data)
+        raise StorageError(
+            f"cannot write '{target}': what was written, or its folder, was removed while it was written",
+            hint="was the table dropped, or does something remove files as they are written?",
+            file=str(target),
+        )
 
     def put(self, relative: str, data: bytes) -> None:
         """Write an object durably under a name that nobody else uses."""
@@ -470,6 +465,27 @@ def whole_file(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             sync_folder(parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _linked(target: Path, data: bytes) -> bool:
+    """Give a new file of these bytes a name, durably; False where the name is taken.
+
+    Raises FileNotFoundError where the folder, or the file before it had its name, was removed meanwhile.
+    """
+    temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # not the target's name, which may be long
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(target.parent)
+    return True
 
 
 def _raise(error: OSError) -> None:
