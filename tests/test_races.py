@@ -204,6 +204,32 @@ def test_ever_so_many_lost_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert max(pauses) <= 0.5
 
 
+@pytest.mark.parametrize(
+    ("act", "name"),
+    [
+        (lambda t: tv.append(t, [{"id": 99, "text": "mine"}]), f"_delta_log/{4:020}.json"),
+        (lambda t: tv.tag(t, "v1"), "_tablever/tags/v1.json"),
+    ],
+    ids=["append", "tag"],
+)
+def test_a_name_that_is_taken_by_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[tv.Table], object], name: str
+) -> None:
+    """A link that leads nowhere, under the name that comes next, is an error, not a race that is lost for ever."""
+    path = made(tmp_path / "t")
+    table, before = tv.open_table(path), reading.contents(path)
+    table.versions()
+    (path / name).parent.mkdir(parents=True, exist_ok=True)
+    (path / name).symlink_to("nowhere")
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("tried again"))
+    with pytest.raises(errors.StorageError, match="a link that leads nowhere has that name") as caught:
+        act(table)
+    assert caught.value.file == str(path / name)
+    assert reading.contents(path) == before
+    (path / name).unlink()
+    assert act(table)
+
+
 def test_commits_that_say_the_same_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two writers say the same of the same head in one millisecond: one made the version, the other changed nothing."""
     path = made(tmp_path / "t")

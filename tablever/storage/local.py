@@ -470,7 +470,8 @@ def whole_file(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def _linked(target: Path, data: bytes) -> bool:
     """Give a new file of these bytes a name, durably; False where the name is taken.
 
-    Raises FileNotFoundError where the folder, or the file before it had its name, was removed meanwhile.
+    Raises FileNotFoundError where the folder, or the file before it had its name, was removed meanwhile; StorageError
+    where what has the name is nothing.
     """
     temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # not the target's name, which may be long
     try:
@@ -481,6 +482,12 @@ def _linked(target: Path, data: bytes) -> bool:
         try:
             os.link(temporary, target)
         except FileExistsError:
+            if target.is_symlink() and not target.exists():  # no reader finds anything there, and no writer comes past
+                raise StorageError(
+                    f"cannot write '{target}': a link that leads nowhere has that name",
+                    hint="remove the link",
+                    file=str(target),
+                ) from None
             return False
     finally:
         temporary.unlink(missing_ok=True)
