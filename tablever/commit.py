@@ -7,11 +7,13 @@ the new head is read and the plan is made again. So commits are serializable, wi
 from __future__ import annotations
 
 import getpass
+import inspect
 import json
 import logging
 import random
 import subprocess
 import time
+import traceback
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from tablever import __version__
@@ -445,6 +448,7 @@ def _committed(log: Log, staging: Staging, proposal: Proposal, number: int, entr
     with _in_the_log(log, number):
         if number and number % CHECKPOINT_INTERVAL == 0:
             _checkpoint(log, number)
+            _warn_of_cleanup(log, number)  # last: whoever makes warnings errors has the checkpoint
     return version
 
 
@@ -460,15 +464,6 @@ def _checkpoint(log: Log, number: int) -> None:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
-    settings = log.snapshot(number).metadata.configuration
-    if settings.get("delta.enableExpiredLogCleanup", "true") != "false":
-        warnings.warn(
-            f"'{log.name}' lets other Delta writers delete log entries older than "
-            f"{settings.get('delta.logRetentionDuration', 'interval 30 days')} once a checkpoint exists: versions "
-            "will vanish; set delta.logRetentionDuration = 'interval 36500 days' and "
-            "delta.enableExpiredLogCleanup = 'false'",
-            stacklevel=2,
-        )
     storage = log.storage
     try:
         DeltaTable(storage.uri, version=number, storage_options=storage.deltalake_options()).create_checkpoint()
@@ -476,3 +471,22 @@ def _checkpoint(log: Log, number: int) -> None:
         raise StorageError(f"deltalake: {storage.words(error)}") from storage.cause(error)
     for name in (f"{LOG_FOLDER}/{number:020}.checkpoint.parquet", f"{LOG_FOLDER}/_last_checkpoint"):
         log.storage.sync(name)
+
+
+def _warn_of_cleanup(log: Log, number: int) -> None:
+    settings = log.snapshot(number).metadata.configuration
+    if settings.get("delta.enableExpiredLogCleanup", "true") != "false":
+        warnings.warn(
+            f"'{log.name}' lets other Delta writers delete log entries older than "
+            f"{settings.get('delta.logRetentionDuration', 'interval 30 days')} once a checkpoint exists: versions "
+            "will vanish; set delta.logRetentionDuration = 'interval 36500 days' and "
+            "delta.enableExpiredLogCleanup = 'false'",
+            stacklevel=_level_of_caller(),
+        )
+
+
+def _level_of_caller() -> int:
+    """The ``stacklevel`` at which a warning names the line that called this package."""
+    package = Path(__file__).parent
+    frames = enumerate(traceback.walk_stack(inspect.currentframe()))
+    return next((n for n, (frame, _) in frames if not Path(frame.f_code.co_filename).is_relative_to(package)), 1)

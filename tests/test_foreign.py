@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -403,6 +404,58 @@ def test_append_only_tables(tmp_path: Path) -> None:
         with pytest.raises(errors.TableverError, match="append"):
             write()
     assert reading.contents(path) == contents
+
+
+def pad(path: Path) -> Path:
+    """The table, one version before its 50th: the entries of the others say nothing."""
+    for number in range(1, 50):
+        (path / "_delta_log" / f"{number:020}.json").write_text('{"commitInfo": {"timestamp": 1}}\n')
+    return path
+
+
+def checkpoints(path: Path) -> list[str]:
+    return [file.name for file in path.glob("_delta_log/*.checkpoint.parquet")]
+
+
+CLEANED = {"delta.logRetentionDuration": "interval 9 days"}
+KEPT = {"delta.enableExpiredLogCleanup": "false"}
+
+
+def test_a_checkpoint_warns_where_the_log_would_be_cleaned(tmp_path: Path) -> None:
+    """With our checkpoint others may clean the log: the caller's line is told so, under the table's own words."""
+    write_deltalake(tmp_path / "t", arrow(BASE[:3]), configuration=CLEANED)
+    path = pad(tmp_path / "t")
+    with pytest.warns(UserWarning, match="entries older than interval 9 days once a checkpoint exists") as told:
+        tv.append(path, arrow(BASE[3:4]))
+    assert [Path(each.filename) for each in told] == [Path(__file__)]
+    assert checkpoints(path) == [f"{50:020}.checkpoint.parquet"]
+
+
+@pytest.mark.parametrize("whose", ["ours", "theirs, kept"])
+def test_a_checkpoint_that_costs_nothing_warns_of_nothing(tmp_path: Path, whose: str) -> None:
+    """No warning where no log is cleaned: on tables of ours, and of others that say so."""
+    if whose == "ours":
+        tv.create_table(tmp_path / "t", arrow(BASE[:3]))
+    else:
+        write_deltalake(tmp_path / "t", arrow(BASE[:3]), configuration=KEPT)
+    path = pad(tmp_path / "t")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        tv.append(path, arrow(BASE[3:4]))
+    assert told == []
+    assert checkpoints(path) == [f"{50:020}.checkpoint.parquet"]
+
+
+def test_warnings_that_are_errors_cost_no_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Under ``-W error`` the commit returns its version, the checkpoint is there, and the warning is in the log."""
+    write_deltalake(tmp_path / "t", arrow(BASE[:3]))
+    path = pad(tmp_path / "t")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        version = tv.append(path, arrow(BASE[3:4]))
+    assert version is not None
+    assert checkpoints(path) == [f"{50:020}.checkpoint.parquet"]
+    assert "interval 30 days once a checkpoint exists" in caplog.text
 
 
 def test_constraints_of_others(tmp_path: Path) -> None:
