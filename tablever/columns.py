@@ -13,6 +13,8 @@ from tablever.errors import InvalidKeyError, SchemaMismatchError
 _RESERVED = {"_change_type", "_added_version", "_removed_version"}
 BESIDE = "__tv_"  # what the columns are called that tablever lays beside a user's
 _RESERVED_PREFIXES = ("_commit_", BESIDE)
+OTHER_COLUMNS = "or drop and rename columns with overwrite(…, replace_schema=True)"
+"""What a hint says to rows that could be all of a table, but have not its columns."""
 
 
 def canonical_schema(rows_or_schema: pa.Table | pa.Schema) -> pa.Schema:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from tablever import constraints, engine, merge
 from tablever.batches import rows_content, text_content
 from tablever.changes import Net, net
-from tablever.columns import canonical_schema, check_key, check_partition, with_not_null
+from tablever.columns import OTHER_COLUMNS, canonical_schema, check_key, check_partition, with_not_null
 from tablever.columns import evolve as evolved
 from tablever.commit import Plan, commit
 from tablever.datafiles import Staging, write_rows
@@ -146,7 +146,7 @@ def overwrite(
         if replace_schema:
             incoming, metadata = _replacing(log, head, source)
         else:
-            incoming, metadata = fit_rows(log, head, source, evolve)
+            incoming, metadata = _fit_all(log, head, source, evolve)
         key = head.metadata.key
         scan = open_scan(log, head)
         if key and not replace_schema:
@@ -374,6 +374,16 @@ def fit_rows(log: Log, head: Snapshot, source: pa.Table, evolve: bool) -> tuple[
             target = wider
             metadata = replace(head.metadata, schema_string=extend_delta(head.metadata.schema_string, wider))
     return _checked(log, source, target, metadata or head.metadata), metadata
+
+
+def _fit_all(log: Log, head: Snapshot, source: pa.Table, evolve: bool) -> tuple[pa.Table, Metadata | None]:
+    """``fit_rows`` for rows that are to be all that the table holds: so its columns could be theirs, too."""
+    try:
+        return fit_rows(log, head, source, evolve)
+    except SchemaMismatchError as error:
+        if error.facts.get("missing"):
+            error.hint = f"{error.hint}; {OTHER_COLUMNS}"
+        raise
 
 
 def _replacing(log: Log, head: Snapshot, source: pa.Table) -> tuple[pa.Table, Metadata | None]:

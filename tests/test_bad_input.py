@@ -330,6 +330,32 @@ def test_refused_input(orders: Path, name: str) -> None:
     refused(orders, *REFUSED[name])
 
 
+@pytest.mark.parametrize(
+    ("given", "evolve", "said"),
+    [
+        (frame(id=[1], label=["x"], day=pa.nulls(1, pa.timestamp("us", "UTC"))), False, "lack 'score'"),
+        (frame(id=[1], label=["x"], day=pa.nulls(1, pa.timestamp("us", "UTC"))), True, "lack 'score'"),
+        (frame(id=[1], label=["x"], value=[1.0]), False, "no column 'value'"),
+        (frame(id=[1], label=["x"], scores=[1.0]), False, "no column 'scores'"),
+        (frame(id=[1], label=["x"], scores=[1.0]), True, "lack 'score'"),
+    ],
+    ids=["dropped", "dropped beside evolve", "renamed", "renamed nearly", "renamed beside evolve"],
+)
+def test_other_columns_are_refused_with_the_way_to_them(orders: Path, given: pa.Table, evolve: bool, said: str) -> None:
+    """An overwrite that would drop or rename a column is refused; what its hint names does it."""
+    error = refused(orders, lambda t: tv.overwrite(t, given, evolve=evolve), errors.SchemaMismatchError, [said])
+    assert "drop and rename columns with overwrite(…, replace_schema=True)" in str(error.hint)
+    assert tv.overwrite(orders, given, replace_schema=True) is not None
+    assert tv.open_table(orders).schema.names == given.column_names
+
+
+def test_rows_that_are_added_drop_no_column(orders: Path) -> None:
+    """Only an overwrite is told how to drop a column: to rows that are added, it would cost all the others."""
+    for verb in (tv.append, tv.upsert):
+        error = refused(orders, lambda t, v=verb: v(t, frame(id=[9])), errors.SchemaMismatchError, ["score"])  # type: ignore[misc]
+        assert "overwrite" not in str(error.hint)
+
+
 def test_offending_keys_are_named_but_not_all(orders: Path) -> None:
     """A duplicate-key error carries up to five of the keys, however many there are."""
     tv.append(orders, [row(id=n) for n in range(10, 40)])

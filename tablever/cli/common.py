@@ -97,7 +97,12 @@ class Files:
 
     @contextmanager
     def rows(
-        self, schema: pa.Schema | None = None, *, evolve: bool = False, only: Sequence[str] | None = None
+        self,
+        schema: pa.Schema | None = None,
+        *,
+        evolve: bool = False,
+        only: Sequence[str] | None = None,
+        whole: bool = False,
     ) -> Iterator[pa.RecordBatchReader]:
         """The rows as one stream, with a progress bar where a terminal watches; see ``rows_in.Expected``.
 
@@ -107,7 +112,7 @@ class Files:
         from tablever.cli.progress import loading
         from tablever.cli.rows_in import Expected, guarded, open_rows, work_of
 
-        expected = Expected(schema, self.column_types(), evolve, only, self.delimiter)
+        expected = Expected(schema, self.column_types(), evolve, only, self.delimiter, whole)
         failures: list[TableverError] = []
         with ExitStack() as scratch:
             sources = find_sources(self.names, self.format, scratch)

@@ -164,21 +164,21 @@ def _mixed(source: Source, line: int, name: str, earlier: pa.DataType, kind: pa.
 
 
 def read_jsonl(
-    source: Source, schema: pa.Schema, *, others: str = "error", advance: Advance = ignore
+    source: Source, schema: pa.Schema, *, remedy: str | None, advance: Advance = ignore
 ) -> Iterator[pa.RecordBatch]:
     """The file's rows in the columns and types of ``schema``; an absent key is null.
 
     Args:
         source: the file.
         schema: the columns to read.
-        others: "error" where a key outside ``schema`` is one, "ignore" where it is passed over.
+        remedy: what to do about a key outside ``schema``, which is an error; None where it is passed over.
         advance: told the bytes read.
     """
     as_json = pa.schema([pa.field(item.name, _as_json(item.type)) for item in schema])
     possible = pa.null() not in as_json.types
     for chunk in _chunks(source, advance):
-        quick = _quick(chunk, schema, as_json, others) if possible else None
-        yield from quick if quick is not None else _exact(source, chunk, schema, others)
+        quick = _quick(chunk, schema, as_json, "ignore" if remedy is None else "error") if possible else None
+        yield from quick if quick is not None else _exact(source, chunk, schema, remedy)
 
 
 def _as_json(kind: pa.DataType) -> pa.DataType:
@@ -229,14 +229,14 @@ def _quick(chunk: _Chunk, schema: pa.Schema, as_json: pa.Schema, others: str) ->
     return batches
 
 
-def _exact(source: Source, chunk: _Chunk, schema: pa.Schema, others: str) -> Iterator[pa.RecordBatch]:
+def _exact(source: Source, chunk: _Chunk, schema: pa.Schema, remedy: str | None) -> Iterator[pa.RecordBatch]:
     columns: list[list[Any]] = [[] for _ in schema]
     for line, row in _objects(source, chunk):
-        unknown = [name for name in row if name not in schema.names] if others == "error" else []
+        unknown = [] if remedy is None else [name for name in row if name not in schema.names]
         if unknown:
             raise InvalidInputError(
                 f"'{source.name}', line {line}, has the key '{unknown[0]}'; the columns are {', '.join(schema.names)}",
-                hint="add it as a column with --evolve, or leave it out",
+                hint=remedy,
                 file=source.name,
                 line=line,
                 column=unknown[0],

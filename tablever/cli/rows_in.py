@@ -13,6 +13,7 @@ from tablever.cli.csv_files import CsvFile, check_csv, guess_columns, read_csv
 from tablever.cli.inputs import Source
 from tablever.cli.jsonl_files import guess_fields, read_jsonl, settled
 from tablever.cli.progress import Advance, ignore
+from tablever.columns import OTHER_COLUMNS
 from tablever.errors import InvalidInputError, SchemaMismatchError, TableverError
 from tablever.json_values import type_name
 
@@ -54,6 +55,7 @@ class Expected:
         evolve: whether columns outside ``schema`` are read, too.
         only: where given, these columns are read and all others passed over (keys of rows to delete).
         delimiter: between the cells of a CSV file, where it is not the format's own.
+        whole: whether the rows are to be all that the table holds.
     """
 
     schema: pa.Schema | None = None
@@ -61,6 +63,7 @@ class Expected:
     evolve: bool = False
     only: Sequence[str] | None = None
     delimiter: str | None = None
+    whole: bool = False
 
     @property
     def known(self) -> dict[str, pa.DataType]:
@@ -72,6 +75,14 @@ class Expected:
     def strict(self) -> bool:
         """Whether a column outside the table is an error."""
         return self.schema is not None and not self.evolve and self.only is None
+
+    @property
+    def remedy(self) -> str | None:
+        """What to do about a column outside those that are read; None where it is passed over."""
+        if self.only is not None:
+            return None
+        ways = "add it to the table with --evolve, or leave it out of the file"
+        return f"{ways}; {OTHER_COLUMNS}" if self.whole else ways
 
 
 def work_of(sources: Sequence[Source], expected: Expected) -> int:
@@ -190,7 +201,7 @@ def _check_columns(file: _File, first: _File, expected: Expected) -> None:
     unknown = [name for name in file.columns if name not in known] if expected.strict else []
     if unknown:
         near = [name for name in known if name.casefold() == unknown[0].casefold()]
-        hint = f"rename it to '{near[0]}'" if near else "add it to the table with --evolve, or leave it out of the file"
+        hint = f"rename it to '{near[0]}'" if near else expected.remedy
         message = f"has the column '{unknown[0]}', which the table has not; it has {_list(known)}"
         raise _mismatch(file, message, unknown[0], hint)
     if "jsonl" not in (file.source.format, first.source.format) and set(file.columns) != set(first.columns):
@@ -223,8 +234,7 @@ def _batches(file: _File, schema: pa.Schema, expected: Expected, advance: Advanc
     if file.csv:
         yield from read_csv(file.csv, schema, advance)
     elif file.source.format == "jsonl":
-        others = "error" if expected.only is None else "ignore"
-        yield from read_jsonl(file.source, schema, others=others, advance=advance)
+        yield from read_jsonl(file.source, schema, remedy=expected.remedy, advance=advance)
     else:
         yield from read_arrow(file.source, schema, advance)
 

@@ -116,7 +116,7 @@ def overwrite(
 
     def write(commit: CommitOptions) -> Version | None:
         schema = tv.open_table(table).schema
-        with files.rows(None if replace_schema else schema, evolve=evolve) as rows:
+        with files.rows(None if replace_schema else schema, evolve=evolve, whole=True) as rows:
             return tv.overwrite(table, rows, evolve=evolve, replace_schema=replace_schema, **commit)
 
     run_write(table, write, options)

@@ -70,6 +70,31 @@ def test_hints_can_be_typed(tmp_path: Path, shell: Shell, monkeypatch: pytest.Mo
     assert in_shell("evolve=True adds new columns to the table", []) == "--evolve adds new columns to the table"
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("dropped.csv", "id\n1\n"),
+        ("renamed.csv", "id,name\n1,x\n"),
+        ("renamed.jsonl", '{"id": 1, "name": "x"}\n'),
+    ],
+)
+def test_a_refused_overwrite_says_what_to_type(
+    tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    """Files that would drop or rename a column are refused with the command that does it; only an overwrite's are."""
+    tv.create_table(tmp_path / "t", [{"id": 1, "label": "x"}])
+    (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    said = shell("overwrite", "t", name)
+    assert (said.code, "drop and rename columns with tablever overwrite t FILES --replace-schema" in said.err) == (
+        5,
+        True,
+    )
+    assert "replace-schema" not in shell("append", "t", name).err
+    assert shell("overwrite", "t", name, "--replace-schema").code == 0
+    assert "label" not in tv.open_table("t").schema.names
+
+
 def test_floats_look_like_floats_in_csv(tmp_path: Path, shell: Shell) -> None:
     """A whole float keeps its point in CSV, and minus zero its sign; they read back as what they are."""
     rows = [{"v": 400.0}, {"v": -0.0}, {"v": 1e300}, {"v": float("inf")}, {"v": None}]
