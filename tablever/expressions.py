@@ -52,6 +52,8 @@ _REFUSED_FUNCTIONS = frozenset(
         "pg_get_viewdef",
     }
 )
+# The kinds of query that only read. DuckDB's grammar takes others in WITH, which write.
+_READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"})
 # Table functions whose only effect is their rows; others open files, switch things, or show what is in the database.
 _HARMLESS_FUNCTIONS = frozenset(
     {
@@ -104,9 +106,17 @@ def lists_tables(tree: Tree) -> bool:
     return False
 
 
+def other_nodes(tree: Tree) -> Iterator[str]:
+    """The kinds of query in a tree that are not known to only read: COPY_QUERY_NODE, and what is to come."""
+    for node in walk(tree):
+        kind = str(node.get("type"))
+        if ("cte_map" in node or kind.endswith("_NODE")) and kind not in _READING_NODES:
+            yield kind
+
+
 def only_selects(tree: Tree) -> bool:
     """Whether a parse is of SELECTs alone, whose functions do nothing but give rows and values, and open no file."""
-    if tree.get("error"):
+    if tree.get("error") or any(other_nodes(tree)):
         return False
     if any(str(node.get("function_name", "")).lower() in _REFUSED_FUNCTIONS for node in walk(tree)):
         return False

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from tablever.catalog import table_above
 from tablever.errors import QueryError
+from tablever.expressions import Tree, other_nodes
 from tablever.fences import lies_in
-from tablever.statements import Token, closing, explained, inner_words, path_at
+from tablever.statements import Token, closing, explained, inner_words, inner_writers, path_at
 
 # What only touches the session's own database, which is in memory. Settings are locked by DuckDB.
 _FREE = frozenset(
@@ -35,6 +36,9 @@ _SHOWING = frozenset(
 # DuckDB takes an expression for what is attached: no more than this one text may stand there.
 _MEMORY = re.compile(r"ATTACH( OR REPLACE| IF NOT EXISTS)?( DATABASE)? ':memory:'( AS | \( | ;|$)")
 _SECRET = re.compile(r"(CREATE|DROP)( OR REPLACE)?( PERSISTENT| TEMP| TEMPORARY)? SECRET( |$)")
+# These run the SQL that a text holds, which no token and no tree shows.
+_RUNS_TEXT = frozenset({"json_execute_serialized_sql", "query"})
+_NAMES_TABLE = frozenset({"TABLE", "INTO", "EXISTS"})  # what follows is a table's name, and its columns
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -52,6 +56,9 @@ def check_statement(kind: str, tokens: Sequence[Token], folders: Sequence[str]) 
     text = _spoken(tokens)
     if _SECRET.match(_spoken(explained(tokens))):
         raise _refused("a statement about secrets", "a session reaches no network: it needs none")
+    for at in inner_writers(tokens):
+        raise _refused_inside(tokens[at].word)
+    _refuse_texts(tokens)
     if kind in ("EXPLAIN", "PREPARE"):
         inner = inner_words(tokens)
         if inner is not None and inner not in _WRAPPED and not (kind == "EXPLAIN" and inner in ("CREATE", "DELETE")):
@@ -68,6 +75,31 @@ def check_statement(kind: str, tokens: Sequence[Token], folders: Sequence[str]) 
         _check_copy(tokens, folders)
     elif kind not in _FREE:
         raise _refused(_WORDS.get(kind, kind.replace("_", " ")))
+
+
+def check_query(tree: Tree) -> None:
+    """Refuse a query that holds anything but queries: WITH takes statements that write, and COPY is one.
+
+    Raises:
+        QueryError: it does.
+    """
+    for kind in other_nodes(tree):
+        raise _refused_inside(kind.removesuffix("_NODE").removesuffix("_QUERY"))
+
+
+def _refuse_texts(tokens: Sequence[Token]) -> None:
+    for i in range(1, len(tokens) - 1):
+        name = tokens[i].name.lower()
+        if name in _RUNS_TEXT and tokens[i + 1].text == "(":
+            start = i
+            while start > 1 and tokens[start - 1].text == ".":
+                start -= 2
+            if tokens[start - 1].word not in _NAMES_TABLE:
+                raise _refused(f"{name}(), which runs the SQL in a text,", "write that SQL itself")
+
+
+def _refused_inside(verb: str) -> QueryError:
+    return _refused(f"{verb} inside another statement", f"write the {verb} as a statement of its own")
 
 
 def _spoken(tokens: Sequence[Token]) -> str:

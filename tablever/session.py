@@ -27,7 +27,7 @@ from tablever.expressions import lists_tables, only_selects, refuse_outside, wal
 from tablever.log import Log
 from tablever.model import Snapshot
 from tablever.needed import needed_files
-from tablever.permits import check_statement
+from tablever.permits import check_query, check_statement
 from tablever.results import Result, versions_table
 from tablever.statements import At, FunctionCall, Reference, Token, Tree
 from tablever.texts import plural
@@ -219,6 +219,8 @@ class Session:
         check_statement(kind, tokens, self._allowed)
         self._views.begin()
         tree, shift = self._query_in(data, tokens)
+        if tree is not None:
+            check_query(tree)
         keeps = statements.is_kept(tokens)
         changes = [
             (call.start, call.end, self._call(call, data, keeps=keeps)) for call in statements.function_calls(tokens)

@@ -33,6 +33,8 @@ _TABLE_WORDS = frozenset({"TABLE", "DESCRIBE", "DESC", "SUMMARIZE", "SHOW"})
 # What DuckDB's parser takes for a space, though its tokenizer does not: pages and word processors have them.
 _SPACE = "[\u00a0\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff]"
 _QUOTED_OR_SPACE = re.compile(rf"""'[^']*'|"[^"]*"|\$(\w*)\$.*?\$\1\$|--[^\n]*|({_SPACE})""", re.DOTALL)
+# What can stand in a CTE besides queries: each writes, and holds its second word in the parentheses that it begins.
+_WRITERS = {"COPY": "TO", "INSERT": "INTO", "UPDATE": "SET", "DELETE": "FROM"}
 _CREATE_WORDS = frozenset({"OR", "REPLACE", "TEMP", "TEMPORARY", "PERSISTENT", "RECURSIVE", "MATERIALIZED"})
 
 
@@ -274,6 +276,18 @@ def written_table(tokens: Sequence[Token]) -> tuple[str, tuple[str, ...]] | None
         if after >= len(tokens) or words[after] != "FROM":
             return None
     return (verb, path) if path else None
+
+
+def inner_writers(tokens: Sequence[Token]) -> Iterator[int]:
+    """The indexes of COPY, INSERT, UPDATE and DELETE where they begin what stands in parentheses: the body of a CTE."""
+    begins: list[int] = []
+    for i, token in enumerate(tokens):
+        if token.text == "(":
+            begins.append(i + 1)
+        elif token.text == ")":
+            del begins[-1:]
+        elif begins and token.word == _WRITERS.get(tokens[begins[-1]].word):
+            yield begins[-1]
 
 
 def _past(words: Sequence[str], at: int, skipped: tuple[str, ...]) -> int:

@@ -43,4 +43,6 @@ def _judge(part: object) -> None:
         permits.check_statement(kind, tokens, [])
     except TableverError:
         allowed = False
+    # Where there is no tree the tokens alone decide: where there is one, it judges them.
+    assert not (allowed and "COPY_QUERY_NODE" in expressions.other_nodes(tree))
     assert not (allowed and kind in ("LOAD", "EXPORT", "EXTENSION", "UNKNOWN"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 
 import tablever as tv
 from tablever import engine, expressions
+from tablever.catalog import Catalog
 from tablever.errors import CorruptionError, InvalidInputError, QueryError, TableverError
+from tablever.session import Session, only_reads
 from tests.cli.conftest import Shell
 
 
@@ -153,6 +156,107 @@ def test_sql_stays_where_it_is_put(root: Path, tmp_path: Path, statement: str, a
     with tv.connect(root, allow_folders=folders) as session, pytest.raises(QueryError):
         session.sql(statement).to_arrow_table()
     assert contents(tmp_path) == before
+
+
+# DuckDB takes statements that write for the body of a CTE, and calls the whole a SELECT.
+INSIDE = [
+    "WITH x AS (COPY (SELECT 1 AS gone) TO 'NEW' (FORMAT csv)) SELECT 1",
+    "WITH x AS (COPY (SELECT 9 AS id) TO 'PART' (FORMAT parquet)) FROM x",
+    "WITH x AS (COPY (SELECT '{}') TO 'LOG' (FORMAT csv, HEADER false, QUOTE '', DELIMITER '|')) SELECT 1",
+    "WITH x AS (COPY (SELECT 1 AS a, 2 AS b) TO 'ROOT/orders' (FORMAT parquet, PARTITION_BY (a), OVERWRITE)) FROM x",
+    "WITH x AS(/* ( */cOpY/**/mine TO'NEW')SELECT 1",
+    "WITH x(a) AS NOT MATERIALIZED (COPY mine TO 'NEW' WITH (HEADER)) SELECT 1",
+    "WITH x AS MATERIALIZED (COPY memory.main.mine (id) TO 'NEW') SELECT 1",
+    "WITH x AS (COPY orders TO 'NEW') SELECT 1",
+    "WITH x AS (SELECT 1), y AS (COPY orders TO 'NEW') FROM x",
+    "SELECT 1; WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1",
+    "EXPLAIN WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1",
+    "EXPLAIN ANALYZE WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1",
+    "EXPLAIN (ANALYZE, FORMAT json) WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1",
+    "CREATE TABLE t AS WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1",
+    "CREATE VIEW v AS WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1; FROM v",
+    "CREATE MACRO m() AS TABLE WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1; FROM m()",
+    "PREPARE p AS WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1; EXECUTE p",
+    "INSERT INTO mine WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1",
+    "WITH x AS (COPY (SELECT 1) TO 'NEW') INSERT INTO mine SELECT 1",
+    "WITH x AS (COPY (SELECT 1) TO 'NEW') UPDATE mine SET id = 2",
+    "WITH x AS (COPY (SELECT 1) TO 'NEW') DELETE FROM mine",
+    "WITH x AS (COPY (SELECT 1) TO 'NEW') MERGE INTO mine USING (SELECT 1 AS id) USING (id) WHEN MATCHED THEN DELETE",
+    "WITH x AS (COPY (SELECT 1) TO 'NEW') PIVOT mine ON id USING count(*)",
+    "FROM (WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1)",
+    "WITH y AS (WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1) FROM y",
+    "WITH RECURSIVE x AS (COPY (SELECT 1) TO 'NEW') SELECT 1",
+    "SELECT 1 UNION ALL (WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1)",
+    "COPY (WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 1) TO 'OTHER/new.csv'",
+    "FROM orders AT (VERSION => (WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 0))",
+    "FROM table_diff('orders', 0, (WITH x AS (COPY (SELECT 1) TO 'NEW') SELECT 0))",
+    "WITH x AS (INSERT INTO mine VALUES (2) RETURNING id) FROM x",
+    "WITH x AS (WITH y AS (SELECT 2) INSERT INTO mine FROM y RETURNING id) FROM x",
+    "WITH x AS (UPDATE mine SET id = 2 RETURNING id) FROM x",
+    "WITH x AS (DELETE FROM mine RETURNING id) FROM x",
+    "WITH x AS (DELETE FROM mine RETURNING id) INSERT INTO mine SELECT 2",
+]
+TEXTS = [
+    "FROM json_execute_serialized_sql(json_serialize_sql('WITH x AS (COPY (SELECT 1) TO ''NEW'') SELECT 1'))",
+    "FROM system . main . \"JSON_execute_serialized_sql\" (json_serialize_sql($$COPY mine TO 'NEW'$$))",
+    "CALL json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
+    "PRAGMA json_execute_serialized_sql('{}')",
+    "PREPARE p AS FROM json_execute_serialized_sql($1); EXECUTE p(json_serialize_sql('SELECT 1'))",
+    "CREATE MACRO m(t) AS TABLE FROM json_execute_serialized_sql(t); FROM m(json_serialize_sql('SELECT 1'))",
+    "FROM query('WITH x AS (COPY (SELECT 1) TO ''NEW'') SELECT 1')",
+    "FROM mine, \"Query\" /* of */ ('SELECT 1')",
+    "PIVOT main.query('SELECT 1 AS a') ON a",
+]
+
+
+def test_nothing_is_written_inside_a_query(root: Path, tmp_path: Path) -> None:
+    """Nothing that writes stands inside a statement, nor in a text that one runs, even where COPY alone could write."""
+    part = next((root / "orders").glob("part-*.parquet"))
+    log = root / "orders" / "_delta_log" / f"{1:020d}.json"
+    before = contents(tmp_path)
+    for folders, new in (([], root), ([tmp_path / "outside"], tmp_path / "outside")):
+        with tv.connect(root, allow_folders=folders) as session:
+            session.sql("CREATE TABLE mine AS SELECT 1 AS id")
+            for statement in (*INSIDE, *TEXTS):
+                sql = statement.replace("ROOT", str(root)).replace("PART'", f"{part}'").replace("LOG", str(log))
+                sql = sql.replace("NEW", f"{new}/new.csv").replace("OTHER", str(tmp_path / "outside"))
+                with pytest.raises(QueryError):
+                    session.sql(sql).to_arrow_table()
+                if not folders:
+                    with pytest.raises(QueryError):
+                        tv.query(sql, root=root)
+                assert session.sql("FROM mine").fetchall() == [(1,)], statement
+    assert contents(tmp_path) == before
+
+
+def test_a_refusal_inside_a_query_says_how_to_write_it(root: Path) -> None:
+    """What stands inside a statement is named, and sent where it can stand; what only looks like it runs."""
+    for verb, body in {"COPY": "COPY orders TO 'x.csv'", "INSERT": "WITH y AS (SELECT 1) INSERT INTO t FROM y"}.items():
+        with pytest.raises(QueryError, match=f"^{verb} inside another statement is not allowed") as caught:
+            tv.query(f"WITH x AS ({body}) SELECT 1", root=root)
+        assert caught.value.hint == f"write the {verb} as a statement of its own"
+    with pytest.raises(QueryError, match=r"^query\(\), which runs the SQL in a text, is not allowed"):
+        tv.query("FROM query('FROM orders')", root=root)
+    with tv.connect(root) as session:
+        session.sql(
+            "CREATE TABLE main.query (copy INT, delete INT); INSERT INTO main.query (copy, delete) VALUES (3, 4)"
+        )
+        session.sql("CREATE MACRO m(update) AS (update + 1)")
+        found = session.sql("WITH insert(copy) AS (SELECT m((copy)) FROM query) SELECT (copy) FROM insert")
+        assert found.fetchall() == [(4,)]
+
+
+def test_a_query_writes_nothing_that_others_see(root: Path) -> None:
+    """A query that writes is not run in the database that queries share, where others' rows are."""
+    catalog = Catalog(root, None)
+    for body in ("COPY mine TO 'x'", "INSERT INTO mine VALUES (1)", "UPDATE mine SET id = 1", "DELETE FROM mine"):
+        assert not only_reads(f"WITH x AS ({body}) SELECT 1", catalog)
+    with Session(catalog, shared=True) as other:
+        rows = other.sql("SELECT number, operation FROM table_versions('orders')")
+        forged = f"INSERT INTO {other._rows[0]} BY NAME SELECT 99 AS number, 'forged' AS operation RETURNING number"
+        with pytest.raises(QueryError):
+            tv.query(f"WITH x AS ({forged}) FROM x", root=root)
+        assert rows.fetchall() == [(0, "create")]
 
 
 def test_allowed_folders_are_read_and_written(root: Path, tmp_path: Path) -> None:
@@ -326,6 +430,22 @@ def test_a_query_is_confined_whatever_it_is_taken_for(
     for reads in (f"FROM '{tmp_path}/outside/secret.csv'", "FROM read_text('/etc/passwd')"):
         with pytest.raises(QueryError, match="no folder that it may use"):
             tv.query(reads, root=root)
+
+
+def test_every_kind_of_query_is_known() -> None:
+    """A release of DuckDB whose queries can hold more is noticed: somebody must look at what that writes."""
+    reading = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"}
+    writing = {f"{verb}_QUERY_NODE" for verb in ("COPY", "INSERT", "UPDATE", "DELETE", "MERGE", "EXECUTE")}
+    others = {"CTE_NODE", "BOUND_SUBQUERY_NODE", "STATEMENT_NODE"}
+    tree = {"children": [{"type": kind} for kind in reading | writing | others]}
+    assert set(expressions.other_nodes(tree)) == writing | others
+    binary = Path(str(importlib.import_module("_duckdb").__file__)).read_bytes()
+    ends = [match.end() - 1 for match in re.finditer(rb"_NODE\0", binary)]
+    named = {binary[max(0, end - 80) : end].rpartition(b"\0")[2].decode(errors="replace") for end in ends}
+    assert named - {"SLURM_CPUS_ON_NODE", "SLURM_MEM_PER_NODE"} == reading | writing | others
+    with engine.cursor() as connection, pytest.raises(duckdb.ParserException) as caught:
+        connection.extract_statements("WITH x AS (CALL pragma_version()) FROM x")
+    assert "must be a SELECT, INSERT, UPDATE, DELETE, or COPY TO statement" in str(caught.value)
 
 
 @pytest.mark.parametrize(
