@@ -253,9 +253,7 @@ class Session:
         return None, 0
 
     def _refuse_write(self, tokens: Sequence[Token]) -> None:
-        written = statements.written_table(tokens)
-        if written is not None:
-            verb, path = written
+        for verb, path in statements.written_tables(tokens):
             if self._catalog.find(path) is not None and ".".join(path).lower() not in self._views.own_names():
                 raise QueryError(
                     f"{verb} cannot write '{'.'.join(path)}': SQL only reads versioned tables", hint=_WRITE_HINTS[verb]

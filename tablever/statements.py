@@ -248,8 +248,15 @@ def _top_level(tokens: Sequence[Token], start: int) -> Iterator[int]:
         depth += {"(": 1, ")": -1}.get(tokens[i].text, 0)
 
 
-def written_table(tokens: Sequence[Token]) -> tuple[str, tuple[str, ...]] | None:
-    """The verb and the name of the table or view that a statement would write, make or drop; None for others."""
+def written_tables(tokens: Sequence[Token]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The verb and the name of each table or view that a statement would write, make or drop, itself or in a CTE."""
+    for at in (0, *inner_writers(tokens)):
+        written = _written_table(tokens[at:])
+        if written is not None:
+            yield written
+
+
+def _written_table(tokens: Sequence[Token]) -> tuple[str, tuple[str, ...]] | None:
     at = _past_explain(tokens)
     if at < len(tokens) and tokens[at].word == "WITH":
         verbs = ("INSERT", "UPDATE", "DELETE", "MERGE")

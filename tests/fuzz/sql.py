@@ -27,7 +27,7 @@ def _judge(part: object) -> None:
     data = str(getattr(part, "query", "")).encode()
     tokens = statements.cut(data, engine.token_starts(data))
     kind = getattr(getattr(part, "type", None), "name", "UNKNOWN")
-    statements.written_table(tokens)
+    list(statements.written_tables(tokens))
     statements.changed_setting(tokens)
     statements.inner_query(tokens)
     statements.function_calls(tokens)
