@@ -167,8 +167,19 @@ _COMPARISONS = {
     "GTE": ">=",
     "NullSafeEQ": "IS NOT DISTINCT FROM",
 }
-_INTEGERS = {8: "TINYINT", 16: "SMALLINT", 32: "INTEGER", 64: "BIGINT"}
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*"}
+# What is read of each node, and so all that it may say.
+_SAID = {
+    **dict.fromkeys((*_COMPARISONS, *_ARITHMETIC, "And", "Or", "Is"), ("this", "expression")),
+    **dict.fromkeys(("Paren", "Not", "Neg", "Length", "Boolean", "Null"), ("this",)),
+    "In": ("this", "expressions"),
+    "Between": ("this", "low", "high"),
+    "Like": ("this", "expression", "negate"),
+    "Column": ("this", "table"),
+    "Literal": ("this", "is_string"),
+    "Cast": ("this", "to"),
+}
+_INTEGERS = {8: "TINYINT", 16: "SMALLINT", 32: "INTEGER", 64: "BIGINT"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -185,6 +196,11 @@ class _Translator:
 
     def _translate(self, node: exp.Expr) -> Translated:
         name = type(node).__name__
+        if name not in _SAID:
+            raise _UntranslatableError(f"'{node.sql('spark')}' ({name}) is not translated")
+        unread = [said for said, value in node.args.items() if value and said not in _SAID[name]]
+        if unread:
+            raise _UntranslatableError(f"'{node.sql('spark')}' ({name}, {unread[0]}) is not translated")
         if name in _COMPARISONS:
             return self._compare(_COMPARISONS[name], self.translate(node.this), self.translate(node.expression))
         if name in _ARITHMETIC:
@@ -207,8 +223,6 @@ class _Translator:
             "Null": self._null,
             "Cast": self._cast,
         }
-        if name not in known:
-            raise _UntranslatableError(f"'{node.sql('spark')}' ({name}) is not translated")
         return known[name](node)
 
     def _boolean(self, node: exp.Expr) -> str:
@@ -252,7 +266,7 @@ class _Translator:
 
     def _in(self, node: exp.In) -> Translated:
         items = node.expressions
-        if not items or node.args.get("query") or node.args.get("unnest"):
+        if not items:
             raise _UntranslatableError(f"'{node.sql('spark')}' is not a list of values")
         value = self.translate(node.this)
         tests, length = [], 0
@@ -272,7 +286,8 @@ class _Translator:
         value, pattern = self.translate(node.this), self.translate(node.expression)
         if (value.kind, pattern.kind) != ("string", "string") or pattern.constant is None:
             raise _UntranslatableError(f"'{node.sql('spark')}' is not a text LIKE a constant")
-        return Translated(f"({value.sql} LIKE {pattern.sql})", "boolean")
+        operator = "NOT LIKE" if node.args.get("negate") else "LIKE"
+        return Translated(f"({value.sql} {operator} {pattern.sql})", "boolean")
 
     def _length(self, node: exp.Length) -> Translated:
         value = self.translate(node.this)
