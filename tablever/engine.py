@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain, count
 from typing import Any
 
@@ -564,6 +565,14 @@ def token_starts(data: bytes) -> list[tuple[int, str]]:
     """Where each token of a text begins (in bytes), and its kind."""
     found = duckdb.tokenize(data.decode(errors="surrogatepass"))
     return [(start, kind.name) for start, kind in found]
+
+
+@lru_cache(maxsize=1)
+def name_words() -> frozenset[str]:
+    """The keywords, in capitals, that can stand for a table or its alias without quotes."""
+    with cursor() as connection:
+        rows = connection.execute(f"SELECT keyword_name, keyword_category FROM {call('duckdb_keywords')}").fetchall()
+    return frozenset(str(word).upper() for word, kind in rows if kind in ("unreserved", "column_name"))
 
 
 def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

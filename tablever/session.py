@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain
@@ -226,8 +226,8 @@ class Session:
             (call.start, call.end, self._call(call, data, keeps=keeps)) for call in statements.function_calls(tokens)
         ]
         if tree is None:
-            self._follow_named(tokens, keeps=keeps)
-            references = statements.token_references(tokens)
+            references = statements.token_references(tokens, engine.name_words())
+            changes += self._follow_named(tokens, {each.start for each in references}, keeps=keeps)
         else:
             inside = [_shifted(token, -shift) for token in tokens if token.start >= shift]
             references = [_moved(ref, shift) for ref in statements.tree_references(tree, inside)]
@@ -344,14 +344,28 @@ class Session:
             raise QueryError(f"{what}: its arguments have no names", hint=hint)
         return [self._constant(piece, what, hint) for piece in pieces]
 
-    def _follow_named(self, tokens: Sequence[Token], *, keeps: bool) -> None:
-        """Views for every name in a text without a tree that is a table's."""
-        own = self._views.own_names()
-        for token in tokens:
-            if token.is_name or token.text[:1] == '"':
-                log = None if token.name.lower() in own else self._catalog.find((token.name,))
-                if log is not None:
-                    self._views.follow(token.name, log, keeps=keeps)
+    def _follow_named(
+        self, tokens: Sequence[Token], settled: Collection[int], *, keeps: bool
+    ) -> list[tuple[int, int, str]]:
+        """Views for every name in a text without a tree that is a table's; what to replace for those in parts.
+
+        Args:
+            settled: where names begin whose version the text names.
+        """
+        own, words = self._views.own_names(), engine.name_words()
+        changes: list[tuple[int, int, str]] = []
+        after = 0
+        for i, token in enumerate(tokens):
+            if i < after or not (token.is_name or token.word in words) or token.start in settled:
+                continue
+            path, after = statements.path_at(tokens, i)
+            log = None if ".".join(path).lower() in own else self._catalog.find(path)
+            if log is not None:
+                single = self._catalog.single_name(path, log, own)
+                self._views.follow(single, log, keeps=keeps)
+                if len(path) > 1:
+                    changes.append((token.start, tokens[after - 1].end, engine.identifier(single)))
+        return changes
 
     def _follow_all(self, *, keeps: bool) -> None:
         """Views for all tables but those that cannot be read now: what is wrong is said where one of those is named."""
@@ -397,7 +411,7 @@ def _begun(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
 def _statements(connection: DuckDBPyConnection, text: str) -> list[Any]:
     """A text's statements as DuckDB cuts it. Offsets in trees are those of their texts, not of the one given."""
     data = statements.plain_spaces(text).encode(errors="surrogatepass")
-    ordered = statements.aliases_first(data, _tokens(data))
+    ordered = statements.aliases_first(data, _tokens(data), engine.name_words)
     return connection.extract_statements(ordered.decode(errors="surrogatepass"))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,14 +154,17 @@ def plain_spaces(text: str) -> str:
     return _QUOTED_OR_SPACE.sub(lambda found: " " if found[2] else found[0], text)
 
 
-def aliases_first(data: bytes, tokens: Sequence[Token]) -> bytes:
-    """The text with ``t AT (…) alias`` written as DuckDB's grammar has it: ``t alias AT (…)``."""
+def aliases_first(data: bytes, tokens: Sequence[Token], names: Callable[[], Container[str]]) -> bytes:
+    """The text with ``t AT (…) alias`` written as DuckDB's grammar has it: ``t alias AT (…)``.
+
+    ``names`` gives the keywords, in capitals, that can be an alias.
+    """
     changes: list[tuple[int, int, str]] = []
     for first, last, _ in at_clauses(tokens):
         end = last + 1
         if end < len(tokens) and tokens[end].word == "AS":
             end += 1
-        elif end >= len(tokens) or not tokens[end].is_name:
+        elif end >= len(tokens) or not (tokens[end].is_name or tokens[end].word in names()):
             continue
         if end + 1 < len(tokens) and tokens[end + 1].text == "(":
             end = closing(tokens, end + 1)
@@ -414,8 +417,8 @@ def _found_by_name(node: Tree, path: tuple[str, ...], tokens: Sequence[Token], u
     return Reference(path, 0, 0, False, None, None, node, bare=True)
 
 
-def token_references(tokens: Sequence[Token]) -> list[Reference]:
-    """The tables with an AT clause in a text that has no tree."""
+def token_references(tokens: Sequence[Token], names: Container[str] = ()) -> list[Reference]:
+    """The tables with an AT clause in a text that has no tree; ``names`` are keywords, in capitals, that can be one."""
     found = []
     for first, _, at in at_clauses(tokens):
         end = first - 1
@@ -424,7 +427,7 @@ def token_references(tokens: Sequence[Token]) -> list[Reference]:
         alias = False
         if end > 1 and tokens[end - 1].word == "AS":
             alias, end = True, end - 2
-        elif end > 0 and (tokens[end - 1].is_name or tokens[end - 1].text[:1] == '"'):
+        elif end > 0 and (tokens[end - 1].is_name or tokens[end - 1].text[:1] == '"' or tokens[end - 1].word in names):
             alias, end = True, end - 1
         start = end
         while start > 1 and tokens[start - 1].text == ".":

@@ -160,6 +160,28 @@ def test_pivots(root: Path, pivot: str) -> None:
     assert set(wide.column_names) == {"1", "3", "4", "5", "6"}
 
 
+def test_any_name_stands_in_a_statement_without_a_tree(root: Path) -> None:
+    """Tables called as keywords are, and nested ones, stand in PIVOT and UPDATE … FROM as in a SELECT."""
+    for each in ("data", "values", "shop/year"):
+        tv.create_table(root / each, [{"id": 1}, {"id": 5}])
+    for name in ("data", "values", "shop.Items", '"shop/Items"', "shop.year"):
+        assert {"1", "5"} <= set(tv.query(f"PIVOT {name} ON id USING count(*)", root=root).column_names)
+        with connect(root) as session:
+            session.sql("CREATE TABLE mine AS SELECT 5 AS id, 0 AS n")
+            session.sql(f"UPDATE mine SET n = 1 FROM {name} AS other WHERE other.id = mine.id")
+            session.sql(f"UPDATE mine SET n = n + 1 FROM {name} AT (VERSION => 0) other WHERE other.id = mine.id")
+            assert session.sql("FROM mine").fetchall() == [(5, 2)], name
+
+
+def test_an_alias_may_be_a_keyword(session: Session) -> None:
+    """Behind AT (…) stands what DuckDB takes for an alias before it; what begins the next clause is none."""
+    for alias in ("year", "data", "values", "AS year", "AS limit_", "between"):
+        name = alias.removeprefix("AS ")
+        assert prices(session.sql(f"FROM orders AT (VERSION => 0) {alias} SELECT {name}.*").to_arrow_table()) == FIRST
+    for clause in ("WHERE true", "SEMI JOIN orders o USING (id)", "LIMIT 9", "ORDER BY id", "OFFSET 0"):
+        assert len(session.sql(f"SELECT * FROM orders AT (VERSION => 0) {clause}").fetchall()) >= 4
+
+
 def test_copies_are_written_outside_tables_only(root: Path, tmp_path: Path) -> None:
     """COPY … TO writes files of a version into folders that are allowed, but not into a table's."""
     out = tmp_path / "out.parquet"

@@ -18,7 +18,7 @@ def run(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     with suppress(TableverError), engine.query_errors("it"):
         raw = statements.plain_spaces(text).encode()
-        ordered = statements.aliases_first(raw, statements.cut(raw, engine.token_starts(raw)))
+        ordered = statements.aliases_first(raw, statements.cut(raw, engine.token_starts(raw)), engine.name_words)
         for part in connection.extract_statements(ordered.decode(errors="replace")):
             _judge(part)
 
