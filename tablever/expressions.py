@@ -181,6 +181,8 @@ def first_line(message: str) -> str:
 
 def refused(what: str, message: str, columns: Sequence[str] = ()) -> QueryError:
     """The error for SQL that DuckDB refuses: its words, and what to write instead where that can be told."""
+    if "max_expression_depth" in message:  # DuckDB says to change that setting: nobody can, here
+        return QueryError(f"{what} is nested too deeply", hint="write it in several steps")
     text = first_line(message)
     hint = None
     unknown = re.search(r'[Cc]olumn "([^"]+)" not found', text)

@@ -307,6 +307,16 @@ def test_refused(root: Path, sql: str, kind: type[Exception], words: str, hint: 
         assert caught.value.hint == hint  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("sql", ["SELECT " + "- " * 5_000 + "1", "FROM orders WHERE " + "NOT " * 5_000 + "true"])
+def test_what_is_nested_too_deeply_gets_advice_that_can_be_followed(root: Path, sql: str) -> None:
+    """SQL deeper than DuckDB goes is refused in our words: the setting that DuckDB names is locked."""
+    with pytest.raises(QueryError, match="nested too deeply") as caught:
+        tv.query(sql, root=root)
+    assert caught.value.hint == "write it in several steps"
+    with pytest.raises(QueryError, match="nested too deeply"):
+        tv.delete(root / "orders", where=sql.partition(" WHERE ")[2] or sql.removeprefix("SELECT ") + " > 0")
+
+
 def test_a_session_follows_the_head(root: Path, session: Session) -> None:
     """Tables and views over them show what was committed since; what AT named stays."""
     session.sql(
