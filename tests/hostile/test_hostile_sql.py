@@ -253,7 +253,8 @@ def test_a_query_writes_nothing_that_others_see(root: Path) -> None:
         assert not only_reads(f"WITH x AS ({body}) SELECT 1", catalog)
     with Session(catalog, shared=True) as other:
         rows = other.sql("SELECT number, operation FROM table_versions('orders')")
-        forged = f"INSERT INTO {other._rows[0]} BY NAME SELECT 99 AS number, 'forged' AS operation RETURNING number"
+        (staged,) = other._views._rows
+        forged = f"INSERT INTO {staged} BY NAME SELECT 99 AS number, 'forged' AS operation RETURNING number"
         with pytest.raises(QueryError):
             tv.query(f"WITH x AS ({forged}) FROM x", root=root)
         assert rows.fetchall() == [(0, "create")]
