@@ -1,7 +1,7 @@
 """Files that no engine reads right by itself: decoded by pyarrow into the table's columns and types.
 
 Column mapping renames at every depth, types may have been widened since the file was written, INT96 timestamps carry
-no zone, fields of structs may be missing or in another order.
+no zone, fields of structs may be missing or in another order. The checksum of every page that has one is compared.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ def decode_file(
     """Every row of a Parquet file, in the named columns of the table and their types; absent columns are null.
 
     Raises:
-        CorruptionError: the file cannot be decoded, or a value does not fit the table's type.
+        CorruptionError: the file cannot be decoded, a page's checksum differs, or a value does not fit the table's
+            type.
     """
     with _errors_of(storage.location(path)):
-        file = pq.ParquetFile(storage.arrow_source(path), coerce_int96_timestamp_unit="us")
+        file = _open(storage, path)
         sources = _sources(file, metadata, columns)
         return _fitted(file.read(columns=_stored(file, sources)), sources, metadata, partition_values, columns)
 
@@ -40,19 +41,18 @@ def decode_file(
 def decode_pieces(
     storage: Storage, path: str, metadata: Metadata, partition_values: Mapping[str, str | None], columns: Sequence[str]
 ) -> Iterator[pa.Table]:
-    """The rows of ``decode_file`` a row group at a time, with the checksum of every page that has one compared.
-
-    Raises:
-        CorruptionError: as ``decode_file``, or a page's checksum differs.
-    """
+    """The rows of ``decode_file`` a row group at a time. Errors as there."""
     with _errors_of(storage.location(path)):
-        file = pq.ParquetFile(
-            storage.arrow_source(path), coerce_int96_timestamp_unit="us", page_checksum_verification=True
-        )
+        file = _open(storage, path)
         sources = _sources(file, metadata, columns)
         for group in range(file.num_row_groups):
             data = file.read_row_group(group, columns=_stored(file, sources))
             yield _fitted(data, sources, metadata, partition_values, columns)
+
+
+def _open(storage: Storage, path: str) -> pq.ParquetFile:
+    source = storage.arrow_source(path)
+    return pq.ParquetFile(source, coerce_int96_timestamp_unit="us", page_checksum_verification=True)
 
 
 @contextmanager

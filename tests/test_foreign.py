@@ -388,6 +388,32 @@ def test_rows_of_files_that_are_decoded_are_deleted(tmp_path: Path) -> None:
     assert tv.read_version(path, 0).equals(moments)
 
 
+def test_a_bit_that_flips_in_a_file_that_is_decoded_is_found(tmp_path: Path) -> None:
+    """Where no engine reads a file right by itself, every read of ours compares the checksums that its pages have."""
+    path = tmp_path / "t"
+    rows = pa.table({"at": pa.array(range(100), pa.timestamp("us", "UTC")), "x": [n / 7 for n in range(100)]})
+    write_deltalake(path, rows)
+    file, entry = next(path.glob("*.parquet")), path / "_delta_log" / f"{0:020d}.json"
+    size = file.stat().st_size
+    pq.write_table(
+        rows,
+        file,
+        use_deprecated_int96_timestamps=True,
+        write_page_checksum=True,
+        compression="none",
+        use_dictionary=False,
+    )
+    entry.write_text(entry.read_text().replace(f'"size":{size}', f'"size":{file.stat().st_size}'))
+    assert tv.read_version(path).equals(rows)
+    column = pq.read_metadata(file).row_group(0).column(1)
+    data = bytearray(file.read_bytes())
+    data[column.data_page_offset + column.total_compressed_size - 1] ^= 1
+    file.write_bytes(data)
+    for reader in reading.OURS.values():
+        with pytest.raises(errors.CorruptionError, match="checksum"):
+            reader(path, 0)
+
+
 def test_append_only_tables(tmp_path: Path) -> None:
     """A table that its owner made append-only takes appends and refuses to lose or change rows."""
     path = tmp_path / "t"

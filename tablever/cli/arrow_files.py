@@ -67,7 +67,7 @@ def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _parquet_batches(source: Source, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(source.path) as file:
+    with pq.ParquetFile(source.path, page_checksum_verification=True) as file:
         yield from file.iter_batches(_BATCH, columns=schema.names)
 
 

@@ -96,7 +96,8 @@ def _parse_json(data: bytes, name: str) -> Part:
 
 def _parse_parquet(data: bytes, name: str) -> Part:
     try:
-        file = pq.ParquetFile(pa.BufferReader(data), coerce_int96_timestamp_unit="us")
+        source = pa.BufferReader(data)
+        file = pq.ParquetFile(source, coerce_int96_timestamp_unit="us", page_checksum_verification=True)
         table = _read(file, _columns(file.schema_arrow))
         return Part(
             files=_files(table, name),

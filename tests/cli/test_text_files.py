@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -250,6 +251,17 @@ def test_a_file_that_is_not_what_its_suffix_says(tmp_path: Path, name: str, kind
     """A file of another format is refused by name and format."""
     with pytest.raises(InvalidInputError, match=f"cannot read '.*{name}' as {kind}"):
         load(tmp_path, "id\n1\n", name)
+
+
+def test_a_bit_that_flips_in_a_parquet_file_is_found(tmp_path: Path) -> None:
+    """A Parquet file with a page whose checksum differs is refused, whichever value the bit would have made."""
+    rows = pa.table({"text": [f"row {n}" for n in range(50)]})
+    pq.write_table(rows, tmp_path / "a.parquet", write_page_checksum=True, compression="none", use_dictionary=False)
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    assert load(tmp_path, bytes(data), "rows.parquet").equals(rows)
+    data[data.index(b"row 7")] ^= 1
+    with pytest.raises(InvalidInputError, match=r"cannot read '.*rows\.parquet'.*checksum"):
+        load(tmp_path, bytes(data), "rows.parquet")
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

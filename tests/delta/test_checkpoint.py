@@ -56,6 +56,18 @@ def test_a_checkpoint_says_what_its_log_says(tmp_path: Path) -> None:
     assert found == expected
 
 
+def test_a_bit_that_flips_in_a_page_is_corruption() -> None:
+    """A checkpoint whose pages have checksums, as Spark's have, is not read where one differs."""
+    rows = [{"txn": {"appId": f"app {n}", "version": n}} for n in range(50)]
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), sink, write_page_checksum=True, compression="none", use_dictionary=False)
+    data = bytearray(sink.getvalue())
+    assert len(parse_part(bytes(data), name=NAME).actions) == 50
+    data[data.index(b"app 7")] ^= 1
+    with pytest.raises(CorruptionError, match="checksum"):
+        parse_part(bytes(data), name=NAME)
+
+
 def test_json_checkpoints_are_read() -> None:
     """A V2 checkpoint in JSON holds settings and the names of its sidecars, files among them."""
     lines = [{"checkpointMetadata": {"version": 1}}, {"sidecar": {"path": "x.parquet", "sizeInBytes": 1}}]
