@@ -301,7 +301,7 @@ class _Translator:
             raise _UntranslatableError(f"minus a {value.kind}")
         if value.constant is None and value.kind == "integer":
             return _integer_result("-", Translated("0", "integer", "0", 8), value)
-        constant = None if value.constant is None else f"-{value.constant}"
+        constant = None if value.constant is None else f"-{value.constant}".removeprefix("--")
         return Translated(f"(-{value.sql})", value.kind, constant, value.bits)
 
     def _column(self, node: exp.Column) -> Translated:

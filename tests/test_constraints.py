@@ -76,6 +76,10 @@ def row(**values: Any) -> pa.Table:
         ("ok = true", {"ok": True}, {"ok": False}),
         ("id <=> 1", {"id": 1}, {}),
         ("single <= 16777216 AND single >= -1", {"single": 0.5}, {"single": -2.0}),
+        ("single > -(-5)", {"single": 5.5}, {"single": 5.0}),
+        ("single < - - -5", {"single": -5.5}, {"single": -5.0}),
+        ("id > -(-(5))", {"id": 6}, {"id": 5}),
+        ("price > -(-0.5)", {"price": 0.6}, {"price": 0.5}),
         ("id + 1 > 0", {"id": 1}, {}),
         ("id > 0", {"id": 1}, {"id": None}),  # NULL breaks a CHECK
         ("id != 3 OR price = 1e3", {"id": 3, "price": 1000.0}, {"id": 3, "price": 1.0}),
@@ -108,6 +112,7 @@ def test_translated_constraints_hold_for_the_same_rows(check: str, good: dict[st
         "single + single > 1",
         "single > id",
         "single > 16777217",
+        "single > -(-16777217)",
         "id + price > 1",
         "id + total > 1",
         "s.f > 1",
