@@ -167,6 +167,8 @@ _COMPARISONS = {
     "GTE": ">=",
     "NullSafeEQ": "IS NOT DISTINCT FROM",
 }
+# Spark and sqlglot do not agree which of two of these binds first.
+_CONDITIONS = frozenset({*_COMPARISONS, "Not", "Is", "In", "Between", "Like"})
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*"}
 # What is read of each node, and so all that it may say.
 _SAID = {
@@ -202,6 +204,7 @@ class _Translator:
         if unread:
             raise _UntranslatableError(f"'{node.sql('spark')}' ({name}, {unread[0]}) is not translated")
         if name in _COMPARISONS:
+            _refuse_conditions(node.this, node.expression)
             return self._compare(_COMPARISONS[name], self.translate(node.this), self.translate(node.expression))
         if name in _ARITHMETIC:
             return self._calculate(_ARITHMETIC[name], self.translate(node.this), self.translate(node.expression))
@@ -341,6 +344,13 @@ class _Translator:
         if target == "DATE" and value.kind == "string" and value.constant is not None:
             return _as_time(value, "date")
         raise _UntranslatableError(f"'{node.sql('spark')}' is not translated")
+
+
+def _refuse_conditions(*operands: exp.Expr) -> None:
+    """Refuse a condition that is compared without parentheses: Spark may have bound it to something else."""
+    for operand in operands:
+        if type(operand).__name__ in _CONDITIONS:
+            raise _UntranslatableError(f"'{operand.sql('spark')}' is compared: it must stand in parentheses")
 
 
 def _as_time(value: Translated, kind: str) -> Translated:
