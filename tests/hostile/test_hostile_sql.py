@@ -318,6 +318,15 @@ def test_no_link_brings_in_a_table(root: Path, tmp_path: Path, statement: str) -
         assert tv.query(statement, root=root, allow_folders=[tmp_path / "outside" / "private"]).num_rows == 1
 
 
+def test_a_link_shows_names_and_nothing_else(root: Path) -> None:
+    """A wildcard before a link that leads out lists what lies behind it; what it lists cannot be opened, as is told."""
+    seen = f"{root}/outwards/secret.csv"
+    assert tv.query(f"FROM glob('{root}/*/secret.csv')", root=root).to_pylist() == [{"file": seen}]
+    for sql in (f"FROM glob('{root}/outwards/*')", f"FROM read_text('{root}/*/secret.csv')", f"FROM '{seen}'"):
+        with pytest.raises(QueryError):
+            tv.query(sql, root=root)
+
+
 def test_tables_that_cannot_be_read_are_in_no_ones_way(root: Path, tmp_path: Path) -> None:
     """Neither a link that leads out nor a damaged table keeps a session from listing the others."""
     tv.create_table(tmp_path / "outside" / "private", [{"id": 7}])
