@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import itertools
+import os
 import threading
 import time
 import uuid
@@ -141,6 +142,8 @@ class _Aside:
 _stamps = itertools.count()
 _newest = 0
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # else a child may find it taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def _name() -> str:

@@ -43,6 +43,8 @@ MOST_CONFINED = 4
 _FORBIDDEN = re.compile(r'(?:"([^"]*)" - file system operations are|through) disabled|disabled through configuration')
 _names = count()
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # else a child may find it taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _databases: dict[int, duckdb.DuckDBPyConnection] = {}
 _confined: OrderedDict[tuple[int, tuple[str, ...]], duckdb.DuckDBPyConnection] = OrderedDict()
 

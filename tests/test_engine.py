@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import multiprocessing
+import os
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -13,10 +16,11 @@ import pyarrow as pa
 import pytest
 
 import tablever as tv
-from tablever import engine
+from tablever import datafiles, engine
 from tablever.errors import CorruptionError, QueryError, VersionVacuumedError
 from tablever.log import open_log
 from tablever.scan import Scan, open_scan
+from tablever.storage import duckdb_files
 
 UTC = dt.UTC
 
@@ -322,3 +326,25 @@ def test_threads_and_children_have_connections_of_their_own() -> None:
     assert first is not engine.cursor()
     with multiprocessing.get_context("spawn").Pool(1) as children:
         assert children.map(_answer, ["a = 2"]) == [[False, True, False]]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.parametrize("module", [engine, duckdb_files, datafiles])
+def test_a_fork_amid_the_work_of_a_thread_leaves_nothing_locked(module: Any) -> None:
+    """A child that is forked while another thread holds the lock of a module does not wait for that thread for ever."""
+    held = threading.Event()
+
+    def work() -> None:
+        with module._lock:
+            held.set()
+            time.sleep(0.1)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        held.wait()
+        child = os.fork()
+        if not child:
+            os._exit(0 if module._lock.acquire(timeout=2) else 1)
+        done.result()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not module._lock.locked()

@@ -38,6 +38,8 @@ class Reached(Protocol):
 
 
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # else a child may find it taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _storages: dict[str, Reached] = {}
 _tokens: dict[Reached, str] = {}
 
