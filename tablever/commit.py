@@ -43,6 +43,8 @@ from tablever.layout import table_schema
 from tablever.log import VACUUM, Log, entry_path
 from tablever.model import Digest, Metadata, Snapshot, Version
 from tablever.plan import Proposal
+from tablever.storage import can_be_read_whole
+from tablever.texts import plural
 
 CHECKPOINT_INTERVAL = 50
 SYNCED_BY_NOW = 600  # seconds; Linux writes what is dirty after half a minute
@@ -101,7 +103,8 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
     Raises:
         ConflictError: the head is not ``record.if_version``.
         UnsupportedFeatureError: the table needs a feature that we do not write under.
-        InvalidInputError: the batch was loaded before with other content, or the metadata is not JSON.
+        InvalidInputError: the batch was loaded before with other content, the metadata is not JSON, or the entry would
+            be too large to be read.
         StorageError: the disk refused, or somebody removed what was written; the table is as it was.
     """
     _check_metadata(record)
@@ -349,7 +352,26 @@ def _entry(log: Log, head: Snapshot | None, proposal: Proposal, record: Record) 
         *(Add(file, proposal.data_change) for file in sorted(added, key=row_order)),
         *proposal.changes,
     ]
-    return seals.seal(render_entry(actions)), moment
+    entry = seals.seal(render_entry(actions))
+    _check_size(log, proposal, record, entry)
+    return entry, moment
+
+
+def _check_size(log: Log, proposal: Proposal, record: Record, entry: bytes) -> None:
+    """Raise InvalidInputError for an entry that would be put, and then be too large for any reader of ours."""
+    if can_be_read_whole(len(entry)):
+        return
+    files = len(proposal.removed) + len(proposal.added) + len(proposal.changes)
+    said = len(json.dumps(dict(record.metadata))) + len(record.message or "")
+    raise InvalidInputError(
+        f"cannot commit to '{log.name}': the log entry would have {len(entry):,} bytes, more than is read back; "
+        f"{proposal.operation} adds and removes {plural(files, 'file')}",
+        hint="keep what is large in a file of its own, and its name in metadata="
+        if said > len(entry) // 2
+        else "do it in parts, each of fewer files: some of the rows, or partitions, at a time",
+        bytes=len(entry),
+        files=files,
+    )
 
 
 def _milliseconds(moment: datetime) -> int:

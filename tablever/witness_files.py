@@ -20,10 +20,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from tablever import sealed
-from tablever.errors import CorruptionError, StorageError
+from tablever.errors import CorruptionError, InvalidInputError, StorageError
 from tablever.json_values import to_json
 from tablever.model import Pin, Run, Tag
-from tablever.storage import Storage
+from tablever.storage import Storage, can_be_read_whole
 
 FOLDER = "_tablever"
 TAGS = f"{FOLDER}/tags"
@@ -146,11 +146,18 @@ def kind_of(path: str) -> str:
 def put(storage: Storage, path: str, values: Mapping[str, Any]) -> bool:
     """Put an object and enter it into the journal; False where one of that name is there, or was and is taken away.
 
-    Raises StorageError; where the object was made, but could not be entered, its fact ``made`` is the object's path.
+    Raises InvalidInputError where it would be too large to be read. Raises StorageError; where the object was made, but
+    could not be entered, its fact ``made`` is the object's path.
     """
     if not path.startswith(REPAIRS) and f"/{DELETED}/" not in path and storage.exists(deleted_path(path)):
         return False
     data = sealed.render(path, kind_of(path), to_json({k: v for k, v in values.items() if v is not None}))
+    if not can_be_read_whole(len(data)):
+        raise InvalidInputError(
+            f"'{path}' would have {len(data):,} bytes, more than is read back",
+            hint="keep what is large in a file of its own, and its name here",
+            bytes=len(data),
+        )
     if not storage.put_if_absent(path, data):
         return False
     entry = {"entry": path, "entryDigest": sealed.digest(data), "version": values.get("version")}

@@ -770,6 +770,33 @@ def test_a_failed_creation_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("write", "way_out"),
+    [
+        (lambda t: tv.append(t, [{"id": 1, "part": "p"}], metadata={"x": "y" * 30_000}), "metadata="),
+        (lambda t: tv.append(t, [{"id": n, "part": f"p{n}"} for n in range(50)]), "in parts"),
+        (lambda t: tv.link_run(t, 0, "run", params={"x": "y" * 30_000}), "a file of its own"),
+        (lambda t: tv.create_table(t / "new", [{"id": 1}], metadata={"x": "y" * 30_000}), "metadata="),
+    ],
+    ids=["metadata", "files", "run", "create"],
+)
+def test_what_could_not_be_read_back_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Call, way_out: str
+) -> None:
+    """A log entry, tag, run or pin larger than any reader takes is refused, with what to do, and leaves nothing."""
+    monkeypatch.setattr("tablever.storage.protocol.MOST_BYTES", 20_000)
+    table = tmp_path / "t"
+    tv.create_table(table, pa.schema([("id", pa.int64()), ("part", pa.string())]), partition_by="part")
+    before = reading.contents(table)
+    with pytest.raises(errors.InvalidInputError, match="more than is read back") as caught:
+        write(table)
+    assert way_out in str(caught.value.hint)
+    assert caught.value.bytes > 20_000
+    assert reading.contents(table) == before
+    assert tv.append(table, [{"id": 1, "part": "p"}]) is not None
+    assert tv.read_version(tv.open_table(table))["id"].to_pylist() == [1]
+
+
 HALF = "\ud800"  # of a surrogate pair: a str of Python's may hold it, UTF-8 cannot
 
 

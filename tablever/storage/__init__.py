@@ -5,7 +5,7 @@ What the rest of tablever asks of either is ``protocol.Storage``; nobody else kn
 
 from tablever.storage.local import BUFFER_BYTES, DurableFile, LocalStorage, storage_errors, whole_file
 from tablever.storage.opening import open_place, open_storage, reaching
-from tablever.storage.protocol import NewObject, Place, Storage, Stored
+from tablever.storage.protocol import NewObject, Place, Storage, Stored, can_be_read_whole
 
 __all__ = [
     "BUFFER_BYTES",
@@ -15,6 +15,7 @@ __all__ = [
     "Place",
     "Storage",
     "Stored",
+    "can_be_read_whole",
     "open_place",
     "open_storage",
     "reaching",

@@ -20,10 +20,15 @@ MOST_BYTES = 1 << 28  # of an object that is read whole: a log entry of half a m
 
 def check_size(size: int, location: str) -> None:
     """Raises StorageError for an object that is too large to be read whole."""
-    if size > MOST_BYTES:
+    if not can_be_read_whole(size):
         raise StorageError(
             f"cannot read '{location}' whole: it has {size:,} bytes, more than any log needs", file=location, size=size
         )
+
+
+def can_be_read_whole(size: int) -> bool:
+    """Whether an object of so many bytes is no larger than what ``get`` reads: a larger one had better not be put."""
+    return size <= MOST_BYTES
 
 
 @dataclass(frozen=True)
