@@ -91,6 +91,23 @@ class _History:
                 self.files[replay.identity(action.file)] = action.file.rows
 
 
+class _Known:
+    """What a handle has read of one table's log.
+
+    Where another table takes the place of that one, a new object takes the place of this, at once and whole. Whoever
+    still reads the old table goes on with the object that it began with, and fills what nobody asks any more.
+    """
+
+    def __init__(self, files: LogFiles) -> None:
+        self.files = files
+        self.head: _Built | None = None
+        self.snapshots: dict[int, _Built] = {}
+        self.times: dict[int, _Time] = {}
+        self.versions: dict[int, Version] = {}
+        self.history = _History()
+        self.digest: tuple[int, Digest | None] | None = None
+
+
 class Log:
     """A handle on one table's log; making one reads nothing.
 
@@ -108,13 +125,11 @@ class Log:
         self._forget()
 
     def _forget(self) -> None:
-        self._files = LogFiles(self.storage, self.name)
-        self._head: _Built | None = None
-        self._snapshots: dict[int, _Built] = {}
-        self._times: dict[int, _Time] = {}
-        self._versions: dict[int, Version] = {}
-        self._history = _History()
-        self._digest: tuple[int, Digest | None] | None = None
+        self._known = _Known(LogFiles(self.storage, self.name))
+
+    @property
+    def _files(self) -> LogFiles:
+        return self._known.files
 
     def __repr__(self) -> str:
         return f"Log({self.uri!r})"
@@ -124,23 +139,29 @@ class Log:
 
     def head_number(self) -> int:
         """The newest version's number, as the disk has it now. Raises TableNotFoundError."""
-        number = self._files.head_number()
+        return self._look()[1]
+
+    def _look(self) -> tuple[_Known, int]:
+        """What is known of the table that is there now, and its newest version's number."""
+        known = self._known  # another thread may forget it at any moment
+        number = known.files.head_number()
         if number is None:
             self._forget()
-            number = self._files.head_number()
+            known = self._known
+            number = known.files.head_number()
         if number is None:
             raise no_table(self.uri, self.storage.place)
-        return number
+        return known, number
 
     def head(self) -> Snapshot:
         """The newest version, as the disk has it now; two looks at the disk where nothing changed.
 
         Raises TableNotFoundError, CorruptionError, UnsupportedFeatureError.
         """
-        number = self.head_number()
-        head = self._head  # another thread may set it, or forget it, at any moment
+        known, number = self._look()
+        head = known.head  # another thread may set it at any moment
         if head is None or head.snapshot.version != number:
-            self._head = head = self._load(number)
+            known.head = head = self._load(known, number)
         return head.snapshot
 
     def snapshot(self, number: int) -> Snapshot:
@@ -153,26 +174,26 @@ class Log:
             CorruptionError: an entry is missing, cut, or damaged; ``file`` names it.
             UnsupportedFeatureError: the version needs a feature that we do not read.
         """
-        self._check_number(number)
-        return self._load(number).snapshot
+        return self._load(self._having(number), number).snapshot
 
     def entry(self, number: int) -> Entry:
         """A version's log entry. Raises as ``snapshot``; other versions' entries play no part."""
-        data = self.entry_data(number)
-        return Entry(number, data, tuple(self._files.actions(number, self._files.decode(number, data))))
+        files = self._having(number).files
+        data = files.whole_entry(number)
+        return Entry(number, data, tuple(files.actions(number, files.decode(number, data))))
 
     def entry_data(self, number: int) -> bytes:
         """The bytes of a version's log entry, which fit its own digest where it has one. Raises as ``entry``."""
-        self._check_number(number)
-        return self._files.whole_entry(number)
+        return self._having(number).files.whole_entry(number)
 
     def entries(self, numbers: Sequence[int]) -> Iterator[Entry]:
         """The log entries of versions that there are, in that order; of an object store, some are fetched at once.
 
         Raises as ``entry`` where it comes to one that is gone, and ends there.
         """
-        for number, data in zip(numbers, self._files.entries(numbers), strict=True):
-            yield Entry(number, data, tuple(self._files.actions(number, self._files.decode(number, data))))
+        files = self._files
+        for number, data in zip(numbers, files.entries(numbers), strict=True):
+            yield Entry(number, data, tuple(files.actions(number, files.decode(number, data))))
 
     def entry_starts(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
         """The first kilobytes of the log entries ``first`` to ``last``, both included, each with its number.
@@ -192,8 +213,8 @@ class Log:
 
     def oldest_number(self) -> int:
         """The oldest version that the log still builds. Raises TableNotFoundError."""
-        newest = self.head_number()
-        return min(self._files.relist().first_readable or 0, newest)
+        known, newest = self._look()
+        return min(known.files.relist().first_readable or 0, newest)
 
     def version(self, number: int) -> Version:
         """What the log says of one version; its rows from its snapshot where the entry does not say them.
@@ -201,10 +222,10 @@ class Log:
         A version of which only a checkpoint is left has the operation "unknown" and an empty commit hash.
         Raises as ``snapshot``.
         """
-        self._check_number(number)
-        found = self._versions.get(number)
+        known = self._having(number)
+        found = known.versions.get(number)
         if found is None:
-            found = self._versions[number] = self._describe(number)
+            found = known.versions[number] = self._describe(known, number)
         return found
 
     def versions_of(self, numbers: Sequence[int]) -> Iterator[Version]:
@@ -212,33 +233,36 @@ class Log:
 
         Raises where it comes to one whose entry is gone, or damaged, and ends there.
         """
-        known = {number: version for number in numbers if (version := self._versions.get(number)) is not None}
-        # Decided once: what other threads read meanwhile, or forget, must not shift who gets which entry.
-        unread = [number for number in dict.fromkeys(numbers) if number not in known]
-        found = zip(unread, self._files.entries(unread), strict=True)
+        known = self._known
+        read = {number: version for number in numbers if (version := known.versions.get(number)) is not None}
+        # Decided once: what other threads read meanwhile must not shift who gets which entry.
+        unread = [number for number in dict.fromkeys(numbers) if number not in read]
+        found = zip(unread, known.files.entries(unread), strict=True)
         for number in numbers:
-            if number not in known:
-                self._versions[number] = known[number] = self._describe_entry(*next(found))
-            yield known[number]
+            if number not in read:
+                known.versions[number] = read[number] = self._describe_entry(known, *next(found))
+            yield read[number]
 
     def committed(self, number: int, data: bytes) -> Version:
         """What ``version`` says of an entry that was put just now, from its bytes; nobody need read it again."""
-        self._files.keep(number, data)
-        values = self._files.decode(number, data)
+        known = self._known
+        known.files.keep(number, data)
+        values = known.files.decode(number, data)
         info = commits.find_info(values)
-        self._files.note_time(number, info)
-        self._digest = number, _recorded_digest(commits.own_record(info) or {})
-        self._carry(number, data, values)
-        self._versions[number] = self._describe_values(number, data, values)
-        return self._versions[number]
+        known.files.note_time(number, info)
+        known.digest = number, _recorded_digest(commits.own_record(info) or {})
+        self._carry(known, number, data, values)
+        version = known.versions[number] = self._describe_values(known, number, data, values)
+        return version
 
-    def _carry(self, number: int, data: bytes, values: list[dict[str, Any]]) -> None:
+    def _carry(self, known: _Known, number: int, data: bytes, values: list[dict[str, Any]]) -> None:
         """Make the head of an entry that was put just now, where it is the newest; else the next look reads it."""
-        head = self._head
         try:
-            if head is not None and head.snapshot.version == number - 1 and self._files.is_newest(number, data):
-                state = replay.apply(head.state, self._files.actions(number, values))
-                self._head = self._built(number, state)
+            is_newest = known.files.is_newest(number, data)  # also of a table just made: to know it from another there
+            head = known.head
+            if is_newest and head is not None and head.snapshot.version == number - 1:
+                state = replay.apply(head.state, known.files.actions(number, values))
+                known.head = self._built(known, number, state)
         except TableverError:  # the version is in the log: whoever looks next is told
             logger.info("the head of '%s' is read again", self.name, exc_info=True)
 
@@ -247,13 +271,13 @@ class Log:
 
         Raises as ``snapshot``.
         """
-        self._check_number(number)
+        known = self._having(number)
         try:
-            info = self._files.info(number)
+            info = known.files.info(number)
         except VersionVacuumedError:
             version = self.version(number)
         else:
-            time = commits.to_datetime(self._time(number).milliseconds)
+            time = commits.to_datetime(self._time(known, number).milliseconds)
             version = commits.to_version(number, info, commits.Counts(), before=None, commit_hash="", timestamp=time)
         return Signature(version.timestamp, version.author, version.message)
 
@@ -264,18 +288,18 @@ class Log:
         also where ``version`` finds them in a snapshot. Raises TableNotFoundError, and CorruptionError for an entry
         that is damaged, or missing between others.
         """
-        self.head_number()
+        known, _ = self._look()
         with self._lock:
-            history, entries = self._history, self._files.numbers()
+            history, entries = known.history, known.files.numbers()
             unread = entries[bisect_right(entries, history.newest) :]
-            for number, data in zip(unread, self._files.entries(unread), strict=True):
-                self._extend(history, number, data)
+            for number, data in zip(unread, known.files.entries(unread), strict=True):
+                self._extend(known, number, data)
             return [history.versions[number] for number in entries]
 
     def first_readable(self) -> int:
         """The oldest version whose files the log can tell, removed or not. Raises TableNotFoundError."""
-        newest = self.head_number()
-        oldest = self._files.relist().first_readable
+        known, newest = self._look()
+        oldest = known.files.relist().first_readable
         return newest if oldest is None else oldest
 
     def vacuumed(self) -> Vacuumed:
@@ -343,15 +367,15 @@ class Log:
 
         Empty for the entries of others, and where only a checkpoint is left. Raises CorruptionError.
         """
-        self._check_number(number)
+        known = self._having(number)
         try:
-            return commits.own_record(self._files.info(number)) or {}
+            return commits.own_record(known.files.info(number)) or {}
         except VersionVacuumedError:
             return EMPTY
 
     def is_own(self, number: int) -> bool:
         """Whether tablever made a version, as its entry has it. Raises CorruptionError."""
-        newest = self._digest
+        newest = self._known.digest
         return (newest is not None and newest[0] == number) or bool(self.record(number))
 
     def digest(self, number: int) -> Digest | None:
@@ -359,7 +383,7 @@ class Log:
 
         Raises CorruptionError.
         """
-        newest = self._digest
+        newest = self._known.digest
         if newest is not None and newest[0] == number:
             return newest[1]
         found = _recorded_digest(self.record(number))
@@ -373,7 +397,7 @@ class Log:
         """
         match parse_ref(ref):
             case Number(number):
-                self._check_number(number)
+                self._having(number)
                 return number
             case Relative(back):
                 return self._before(self.head_number(), back, "latest")
@@ -444,11 +468,11 @@ class Log:
         return TagNotFoundError(f"tag '{name}' not found in '{self.name}': {there}", hint=hint or has, tag=name)
 
     def _as_of(self, time: datetime) -> int:
-        newest = self.head_number()
-        entries = self._files.relist().entries
+        known, newest = self._look()
+        entries = known.files.relist().entries
         oldest = entries[0] if entries else newest
         sought = (time - commits.EPOCH) // timedelta(milliseconds=1)
-        first = self._sure_time(oldest)
+        first = self._sure_time(known, oldest)
         if first > sought:
             raise VersionNotFoundError(
                 f"no version at {time.isoformat()} in '{self.name}': "
@@ -460,17 +484,17 @@ class Log:
             )
         while oldest < newest:
             middle = (oldest + newest + 1) // 2
-            if self._sure_time(middle) <= sought:
+            if self._sure_time(known, middle) <= sought:
                 oldest = middle
             else:
                 newest = middle - 1
         return oldest
 
-    def _sure_time(self, number: int) -> int:
+    def _sure_time(self, known: _Known, number: int) -> int:
         """A version's time in milliseconds. Raises CorruptionError where a damaged entry would have told it."""
         with suppress(VersionVacuumedError):
-            self._files.info(number)
-        return self._time(number).milliseconds
+            known.files.info(number)
+        return self._time(known, number).milliseconds
 
     def _hashed(self, digits: str) -> int:
         for version in reversed(self.versions()):
@@ -484,30 +508,30 @@ class Log:
 
     # -- snapshots and times
 
-    def _load(self, number: int) -> _Built:
-        built = self._snapshots.pop(number, None) or self._build(number)
-        self._snapshots[number] = built
-        for oldest in list(self._snapshots)[:-KEPT_SNAPSHOTS]:
-            self._snapshots.pop(oldest, None)
+    def _load(self, known: _Known, number: int) -> _Built:
+        built = known.snapshots.pop(number, None) or self._build(known, number)
+        known.snapshots[number] = built
+        for oldest in list(known.snapshots)[:-KEPT_SNAPSHOTS]:
+            known.snapshots.pop(oldest, None)
         return built
 
-    def _build(self, number: int) -> _Built:
-        known = {each: built.state for each, built in list(self._snapshots.items())}
-        head = self._head
+    def _build(self, known: _Known, number: int) -> _Built:
+        states = {each: built.state for each, built in list(known.snapshots.items())}
+        head = known.head
         if head is not None:
-            known[head.snapshot.version] = head.state
-        return self._built(number, self._files.state(number, known))
+            states[head.snapshot.version] = head.state
+        return self._built(known, number, known.files.state(number, states))
 
-    def _built(self, number: int, state: replay.State) -> _Built:
-        head = self._head
-        time = commits.to_datetime(self._time(number).milliseconds)
+    def _built(self, known: _Known, number: int, state: replay.State) -> _Built:
+        head = known.head
+        time = commits.to_datetime(self._time(known, number).milliseconds)
         snapshot = replay.to_snapshot(state, number=number, timestamp=time, table=self.name)
         features.check_readable(snapshot.protocol, snapshot.metadata)
         if head is not None:
             snapshot.ranges.update(head.snapshot.ranges)
         return _Built(state, snapshot)
 
-    def _time(self, number: int) -> _Time:
+    def _time(self, known: _Known, number: int) -> _Time:
         """A version's time: as recorded, raised above its predecessor's.
 
         Our own entries were made later than their predecessors; those of others make us look further back, to one
@@ -516,64 +540,71 @@ class Log:
         pending: list[tuple[int, _Time]] = []
         floor: _Time | None = None
         for each in range(number, -1, -1):
-            floor = self._times.get(each)
-            recorded = None if floor else self._files.recorded(each)
+            floor = known.times.get(each)
+            recorded = None if floor else known.files.recorded(each)
             if floor is not None or (recorded is None and each != number):
                 break
             if recorded is not None and recorded.time is not None:
                 pending.append((each, _Time(recorded.time, from_file=False)))
             else:
-                pending.append((each, _Time(self._files.modified(each), from_file=True)))
+                pending.append((each, _Time(known.files.modified(each), from_file=True)))
             if recorded is None or recorded.later:
                 break
         for each, time in reversed(pending):
             later = max(time.milliseconds, -(2**62) if floor is None else floor.milliseconds + 1)
-            self._times[each] = floor = _Time(later, time.from_file)
-        return self._times[number]
+            known.times[each] = floor = _Time(later, time.from_file)
+        return known.times[number]
 
     # -- the words for a version
 
-    def _describe(self, number: int) -> Version:
+    def _describe(self, known: _Known, number: int) -> Version:
         try:
-            data = self._files.entry(number)
+            data = known.files.entry(number)
         except VersionVacuumedError:
-            return self._describe_checkpoint(number)
-        return self._describe_entry(number, data)
+            return self._describe_checkpoint(known, number)
+        return self._describe_entry(known, number, data)
 
-    def _describe_entry(self, number: int, data: bytes) -> Version:
-        return self._describe_values(number, data, self._files.decode(number, data))
+    def _describe_entry(self, known: _Known, number: int, data: bytes) -> Version:
+        return self._describe_values(known, number, data, known.files.decode(number, data))
 
-    def _describe_values(self, number: int, data: bytes, values: list[dict[str, Any]]) -> Version:
+    def _describe_values(self, known: _Known, number: int, data: bytes, values: list[dict[str, Any]]) -> Version:
         before = 0 if number == 0 else None
-        version, _ = self._parse(number, data, values, before, lambda file: self._rows(number - 1, file))
+        version, _ = self._parse(known, number, data, values, before, lambda file: self._rows(known, number - 1, file))
         if version.rows is not None:
             return version
         try:
-            return replace(version, rows=self._load(number).snapshot.rows)
+            return replace(version, rows=self._load(known, number).snapshot.rows)
         except VersionVacuumedError:
             return version
 
-    def _describe_checkpoint(self, number: int) -> Version:
-        snapshot = self._load(number).snapshot
+    def _describe_checkpoint(self, known: _Known, number: int) -> Version:
+        snapshot = self._load(known, number).snapshot
         counts = commits.Counts()
         version = commits.to_version(number, {}, counts, before=None, commit_hash="", timestamp=snapshot.timestamp)
         return replace(version, rows=snapshot.rows, timestamp_from_file=True)
 
-    def _extend(self, history: _History, number: int, data: bytes) -> None:
+    def _extend(self, known: _Known, number: int, data: bytes) -> None:
+        history = known.history
         before = 0 if number == 0 else history.rows
         rows_of: commits.RowsOf = lambda file: history.files.get(replay.identity(file))  # noqa: E731
-        history.note(*self._parse(number, data, self._files.decode(number, data), before, rows_of))
+        history.note(*self._parse(known, number, data, known.files.decode(number, data), before, rows_of))
 
     def _parse(
-        self, number: int, data: bytes, values: list[dict[str, Any]], before: int | None, rows_of: commits.RowsOf
+        self,
+        known: _Known,
+        number: int,
+        data: bytes,
+        values: list[dict[str, Any]],
+        before: int | None,
+        rows_of: commits.RowsOf,
     ) -> tuple[Version, list[Action]]:
         """An entry's Version, and its actions where those had to be looked at: not for our own entries."""
         info = commits.find_info(values)
         record = commits.own_record(info)
-        actions = [] if record is not None else self._files.actions(number, values)
+        actions = [] if record is not None else known.files.actions(number, values)
         counts = commits.own_counts(record) if record is not None else commits.foreign_counts(info, actions, rows_of)
-        self._files.note_time(number, info)
-        time = self._time(number)
+        known.files.note_time(number, info)
+        time = self._time(known, number)
         version = commits.to_version(
             number,
             info,
@@ -586,21 +617,26 @@ class Log:
             version = replace(version, content_hash=None)
         return (replace(version, timestamp_from_file=True) if time.from_file else version), actions
 
-    def _rows(self, before: int, file: DataFile) -> int | None:
+    def _rows(self, known: _Known, before: int, file: DataFile) -> int | None:
         """Rows of a file that a version removes, as the version before has it; None where that cannot be read."""
         try:
-            found = self._load(before).state.index.get(replay.identity(file))
+            found = self._load(known, before).state.index.get(replay.identity(file))
         except (VersionVacuumedError, CorruptionError):
             return None
         return None if found is None else found.rows
 
-    def _check_number(self, number: int) -> None:
-        if not 0 <= number <= self._files.seen() and not 0 <= number <= self.head_number():
-            raise self._not_found(str(number))
+    def _having(self, number: int) -> _Known:
+        """What is known of the table that has the version. Raises VersionNotFoundError, TableNotFoundError."""
+        known = self._known
+        if not 0 <= number <= known.files.seen():
+            known, newest = self._look()
+            if not 0 <= number <= newest:
+                raise self._not_found(str(number))
+        return known
 
     def _not_found(self, what: str) -> VersionNotFoundError:
-        newest = self.head_number()
-        oldest = min(self._files.covering(0).first_readable or 0, newest)
+        known, newest = self._look()
+        oldest = min(known.files.covering(0).first_readable or 0, newest)
         has = f"version {newest} only" if oldest == newest else f"versions {oldest} to {newest}"
         return VersionNotFoundError(
             f"version {what} not found in '{self.name}': the log has {has}",

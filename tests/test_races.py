@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from deltalake import DeltaTable, write_deltalake
 import tablever as tv
 from tablever import datafiles, errors, write
 from tablever.log import Log, open_log
+from tablever.logfiles import LogFiles
 from tablever.spans import holds
 from tablever.storage.local import LocalStorage as Storage
 from tests import reading
@@ -285,6 +287,64 @@ def test_versions_that_another_thread_reads_meanwhile(tmp_path: Path, meanwhile:
     assert {number: log.version(number) for number in right} == right
     tv.append(log, [{"id": 99, "text": "next"}])
     assert tv.verify(path, level="log").damaged == ()
+
+
+@pytest.mark.parametrize("read", ["state", "entry"])
+def test_a_table_that_takes_the_place_of_one_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str
+) -> None:
+    """A thread reads a table that is dropped, and another of the same number made in its place, which a second thread
+    finds: nothing of the old table is kept, neither its rows nor its words.
+    """
+    path = tmp_path / "t"
+    tv.create_table(path, [{"id": n} for n in range(7)], message="old")
+    log, original, calls = open_log(path), getattr(LogFiles, read), list[int]()
+
+    def slow(self: LogFiles, number: int, *args: Any) -> Any:
+        found = original(self, number, *args)
+        calls.append(number)
+        if len(calls) == 1:
+            shutil.rmtree(path)
+            tv.create_table(path, [{"id": 100}], message="new")
+            log.head()
+        return found
+
+    monkeypatch.setattr(LogFiles, read, slow)
+    _ = log.head() if read == "state" else log.version(0)
+    assert calls
+    assert log.head().rows == 1
+    assert log.version(0).message == "new"
+    assert tv.append(log, [{"id": 1}]).rows == 2  # type: ignore[union-attr]
+    assert tv.verify(path, level="rows").damaged == ()
+
+
+def test_forgetting_that_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while another table is found in the place leaves no half of the old one behind."""
+    path = tmp_path / "t"
+    log = tv.create_table(path, [{"id": n} for n in range(7)]).log
+    log.head()
+    shutil.rmtree(path)
+    tv.create_table(path, [{"id": 100}])
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tablever.log._History", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            log.head()
+    assert log.head().rows == 1
+    assert log.digest(0) == open_log(path).digest(0)
+
+
+def test_a_table_made_anew_is_not_taken_for_the_one_that_was_made(tmp_path: Path) -> None:
+    """A handle that made a table knows it from another that was made in its place, though it never looked at it."""
+    path = tmp_path / "t"
+    log = tv.create_table(path, [{"id": n} for n in range(7)]).log
+    shutil.rmtree(path)
+    tv.create_table(path, [{"id": 100}])
+    assert log.version(0) == open_log(path).version(0)
+    assert log.digest(0) == open_log(path).digest(0)
 
 
 def test_names_grow_where_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
