@@ -39,14 +39,20 @@ class Turns:
 
 STATEMENTS = {
     "delete": "DELETE FROM {t} WHERE id % 11 = 3",
+    "append": "INSERT INTO {t} SELECT id + 90000, 'by Spark', 'one' FROM range(25)",
+    "update": "UPDATE {t} SET text = concat(text, '!'), part = 'moved' WHERE id % 13 = 5",
     "merge": """MERGE INTO {t} t USING (SELECT id * 4 AS id, 'merged' AS text, 'm' AS part FROM range(90)) s
                 ON t.id = s.id WHEN MATCHED AND t.id % 8 = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET *
                 WHEN NOT MATCHED THEN INSERT *""",
     "optimize": "OPTIMIZE {t}",
     "restore": "RESTORE TABLE {t} TO VERSION AS OF 2",
+    "purge": "REORG TABLE {t} APPLY (PURGE)",
+    "overwrite": "INSERT OVERWRITE {t} SELECT id, concat('o', id), 'o' FROM range(40)",
 }
+SAME_ROWS = ("optimize", "purge")
 TURNS = {
-    "vectors": Turns({}, ("delete", "merge", "optimize")),
+    "vectors": Turns({}, tuple(STATEMENTS)),
+    "partitions": Turns({"partition_by": "part"}, ("update", "merge", "overwrite")),
     "copy-on-write": Turns({"deletes": "copy-on-write"}, ("merge", "restore")),
 }
 
@@ -84,7 +90,7 @@ def test_taking_turns(spark: Spark, tmp_path: Path, kind: str) -> None:
         assert tv.content_hash(table) == tv.content_hash_of(rows)
         diff = tv.diff_versions(table, last, head)
         comparing.assert_right(diff, comparing.state_of(table, last), comparing.state_of(table, head))
-        if name == "optimize":
+        if name in SAME_ROWS:
             assert diff.summary.changed + diff.summary.updated == 0
         if kind == "vectors" and name == "delete":
             after = open_log(table).head().files
@@ -100,6 +106,9 @@ def test_taking_turns(spark: Spark, tmp_path: Path, kind: str) -> None:
     assert not report.damaged
     assert report.versions == tuple(known)
     changes_agree(spark, table, 3, head_of(table), times=False, net=True)
+    if "update" in written:
+        events = [(event.version, event.change) for event in tv.row_history(table, 18)]
+        assert (written["update"], "update") in events, "a row's life spans Spark's commits"
     chosen = written["merge"]
     tv.restore(table, chosen)
     tv.compact(table, min_files=1)
@@ -109,6 +118,36 @@ def test_taking_turns(spark: Spark, tmp_path: Path, kind: str) -> None:
     assert all(multiset(tv.read_version(table, n).to_pylist(), columns) == known[n] for n in kept if n in known)
     assert not tv.verify(table, level="rows").damaged
     agree(spark, table, kept[-1:])
+
+
+def test_spark_keeps_our_constraints_and_we_its(spark: Spark, tmp_path: Path) -> None:
+    """Spark refuses rows that break our NOT NULL and CHECK; its constraints and columns hold for our writes. Of our
+    key it knows nothing: keys that it doubles are read so, and our upsert of one leaves one row.
+    """
+    table = tmp_path / "t"
+    feature_tables.constrained(table)
+    before = head_of(table)
+    for values in ("200, -1, 'x'", "200, 1, NULL", "NULL, 1, 'x'"):
+        with pytest.raises(EngineError, match=r"(?i)constraint"):
+            spark.run(f"INSERT INTO delta.`{table}` VALUES ({values})")
+    assert head_of(table) == before
+    spark.run(
+        f"ALTER TABLE delta.`{table}` ADD CONSTRAINT short CHECK (length(word) < 10)",
+        f"ALTER TABLE delta.`{table}` ADD COLUMNS (more DOUBLE, tags ARRAY<STRING>)",
+        f"INSERT INTO delta.`{table}` VALUES (300, 1, 'x', 2.5, array('a', NULL))",
+    )
+    row = {"id": 301, "score": 2.0, "word": "y", "more": None, "tags": []}
+    with pytest.raises(errors.ConstraintError, match="short"):
+        tv.append(table, [{**row, "word": "a word too long"}])
+    tv.upsert(table, [{**row, "id": 300}])
+    with pytest.raises(errors.DuplicateKeyError):
+        tv.append(table, [{**row, "id": 300}])
+    spark.run(f"INSERT INTO delta.`{table}` VALUES (300, 5, 'z', 2.5, NULL)")
+    doubled = head_of(table)
+    assert sorted(tv.read_version(table, where="id = 300")["score"].to_pylist()) == [2.0, 5.0]
+    tv.upsert(table, [{**row, "id": 300, "score": 3.0}])
+    assert tv.read_version(table, where="id = 300")["score"].to_pylist() == [3.0]
+    agree(spark, table, [doubled, head_of(table)])
 
 
 # Spark's VACUUM
