@@ -152,8 +152,11 @@ class Session:
     def _transact(self, text: str) -> Result:
         """Run a BEGIN, COMMIT or ROLLBACK: nothing else runs where a transaction has failed, nothing of ours either."""
         self._views.forget_names()
+        begins = _tokens(text.encode(errors="surrogatepass"))[0].word in ("BEGIN", "START")
         try:
             with self.errors():
+                if begins:
+                    self._views.make_room()  # before, for it may be one that only reads
                 return Result(self._connection.sql(text), self.errors)
         finally:
             self._views.settle()
@@ -202,6 +205,9 @@ class Session:
             unknown = re.search(r"Table with name (.+?) does not exist", message)
             if unknown:
                 name = unknown[1].strip('"')
+                if name.startswith("__tv_"):
+                    hint = "read each result before the next statement of its session"
+                    raise QueryError("the rows of this result are given back", hint=hint) from error
                 own = self._views.own_names() if engine.is_alive(self._connection) else ()
                 raise self._views.why_lost(name) or self._catalog.unknown(name, sorted(own)) from error
             function = re.search(r"Table Function with name (.+?) does not exist", message)
@@ -354,7 +360,7 @@ class Session:
         """
         own, words = self._views.own_names(), engine.name_words()
         changes: list[tuple[int, int, str]] = []
-        after = 0
+        after = 1  # behind the statement's verb
         for i, token in enumerate(tokens):
             if i < after or not (token.is_name or token.word in words) or token.start in settled:
                 continue

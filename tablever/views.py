@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_VIEWS = 256
 _names = count()
-_FOLLOWS = re.compile(rf" AS SELECT \* FROM {re.escape(engine.SCHEMA)}\.__tv_view_\d+;$")
+_FOLLOWS = re.compile(rf" AS SELECT \* FROM ({re.escape(engine.SCHEMA)}\.__tv_view_\d+);$")
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,12 @@ class Views:
     def begin(self) -> None:
         """A statement begins: it sees each table at one version throughout, views that follow a head included.
 
-        What the statement before it listed or staged is dropped, and what follows a table that cannot be read now:
-        ``why_lost`` says why, and the next statement tries again.
+        What follows a table that cannot be read now is dropped: ``why_lost`` says why, and the next statement tries
+        again.
         """
+        self.make_room()  # not while a statement is rewritten: its text may name the oldest views already
         self._seen.clear()
         self._lost.clear()
-        for name in [name for name in self._heads if name not in self._needed]:
-            self._unfollow(name)
         for name in sorted(self._needed):
             try:
                 log = self._catalog.find((name,))
@@ -74,7 +73,6 @@ class Views:
             except TableverError as error:
                 self._lost[name.lower()] = error
             self._unfollow(name)
-        self._make_room()  # not while a statement is rewritten: its text may name the oldest already
 
     def why_lost(self, name: str) -> TableverError | None:
         """What was wrong with a table whose name something follows; None where nothing was, or nothing does."""
@@ -155,6 +153,18 @@ class Views:
             self._kept.add(name)
         return name
 
+    def make_room(self) -> None:
+        """Give back what the last statement listed and staged, and the oldest views."""
+        for name in [name for name in self._heads if name not in self._needed]:
+            self._unfollow(name)
+        for name in self._rows - self._kept:
+            engine.release(self._connection, [name])
+            self._rows.discard(name)
+        needed = {*self._kept, *self._heads.values()}
+        spare = [key for key, view in self.made.items() if view.name not in needed]
+        for key in spare[: max(0, len(spare) - MOST_VIEWS)]:
+            self._drop(key)
+
     def settle(self) -> None:
         """A transaction may have begun or ended: forget what a rollback took, drop what it brought back."""
         there = engine.own_objects(self._connection)
@@ -167,11 +177,11 @@ class Views:
         for name, kind in there.items():
             if name not in known:
                 self._connection.execute(f"DROP {kind} {name}")
-        # Those are made anew by the next statement: after a rollback they follow what they followed before.
         views = self._connection.execute(
             f"SELECT view_name, sql FROM {engine.call('duckdb_views')} WHERE temporary AND NOT internal"
         )
-        self._heads = {str(name): "" for name, sql in views.fetchall() if _FOLLOWS.search(str(sql))}
+        found = {str(name): _FOLLOWS.search(str(sql)) for name, sql in views.fetchall()}
+        self._heads = {name: view[1] for name, view in found.items() if view}
 
     def forget_all(self) -> None:
         """Leave nothing in a database that outlives the session."""
@@ -179,16 +189,6 @@ class Views:
             self._drop(key)
         engine.release(self._connection, self._rows)
         self._rows.clear()
-
-    def _make_room(self) -> None:
-        """Give back the rows that the last statement staged, and the oldest views."""
-        for name in self._rows - self._kept:
-            engine.release(self._connection, [name])
-            self._rows.discard(name)
-        needed = {*self._kept, *self._heads.values()}
-        spare = [key for key, view in self.made.items() if view.name not in needed]
-        for key in spare[: max(0, len(spare) - MOST_VIEWS)]:
-            self._drop(key)
 
     def _drop(self, key: tuple[Any, ...]) -> None:
         view = self.made[key]

@@ -947,6 +947,17 @@ def test_a_transaction_in_one_text(session: Session) -> None:
     assert result.fetchall() == [(5,)]
 
 
+def test_a_transaction_that_only_reads(root: Path, session: Session) -> None:
+    """What is to be given back does not stand in the way of a transaction that may write nothing."""
+    session.sql("CREATE VIEW v AS FROM orders; SHOW TABLES; FROM table_versions('orders')")
+    session.sql("BEGIN TRANSACTION READ ONLY")
+    for sql in ("FROM v", "FROM orders", "SELECT 1", "FROM v"):
+        assert len(session.sql(sql).fetchall()) >= 1
+    session.sql("COMMIT")
+    tv.append(root / "orders", [{"id": 7, "price": 70}])
+    assert len(session.sql("FROM v").fetchall()) == 6
+
+
 def test_a_rollback_brings_back_nothing_that_nobody_needs(many: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a transaction made, or dropped to make room, is not left in the database when it is rolled back."""
     monkeypatch.setattr("tablever.views.MOST_VIEWS", 1)
@@ -1015,6 +1026,15 @@ def test_rows_that_were_staged_are_given_back(tmp_path: Path, monkeypatch: pytes
         held = {name for view in session._views.made.values() for name in view.kept}
         assert sorted(there.values()) == ["TABLE"] * (len(held) + 1) + ["VIEW"] * len(session._views.made)
         assert len(session._views.made) <= 2
+
+
+def test_a_result_that_is_read_too_late_says_so(session: Session) -> None:
+    """Rows that were staged for a statement are gone with the next one, and the error says what to do."""
+    late = session.sql("FROM table_versions('orders')")
+    session.sql("SELECT 1")
+    with pytest.raises(QueryError, match="given back") as caught:
+        late.fetchall()
+    assert caught.value.hint == "read each result before the next statement of its session"
 
 
 def test_what_cannot_be_read_whole_leaves_nothing(tmp_path: Path) -> None:
