@@ -613,8 +613,6 @@ class Log:
             commit_hash=hashlib.sha256(data).hexdigest(),
             timestamp=commits.to_datetime(time.milliseconds),
         )
-        if seals.is_whole(data) is False:  # what a damaged entry says of its content names nothing
-            version = replace(version, content_hash=None)
         return (replace(version, timestamp_from_file=True) if time.from_file else version), actions
 
     def _rows(self, known: _Known, before: int, file: DataFile) -> int | None:

@@ -145,7 +145,7 @@ def test_the_head_costs_two_looks_and_no_reading(table: Table, monkeypatch: pyte
     looks = []
     real = LocalStorage.fingerprint
     monkeypatch.setattr(LocalStorage, "fingerprint", lambda self, path: looks.append(path) or real(self, path))
-    for name in ("get", "get_range", "get_starts", "list"):
+    for name in ("get", "get_many", "get_range", "get_starts", "list"):
         monkeypatch.setattr(LocalStorage, name, lambda *_: pytest.fail("read"))
     assert log.head() is head
     assert len(looks) == 2
@@ -178,7 +178,7 @@ def test_a_writer_reads_none_of_its_own_commits(tmp_path: Path, monkeypatch: pyt
     """An append after an append of the same handle opens no log entry: what it put, it knows."""
     writer = tv.create_table(tmp_path / "t", [{"id": 1}], key="id")
     tv.append(writer, [{"id": 2}])
-    for name in ("get", "get_range", "get_starts"):
+    for name in ("get", "get_many", "get_range", "get_starts"):
         monkeypatch.setattr(LocalStorage, name, lambda *_: pytest.fail("read"))
     version = tv.append(writer, [{"id": 3}])
     assert version is not None

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from tablever.errors import CorruptionError
 from tablever.fences import lies_in, outside
 from tablever.model import EMPTY, ChangeFile, DataFile, DeletionVector, Metadata, Protocol
-from tablever.strict_json import DECODER, is_flat
+from tablever.strict_json import DECODER, MOST_NESTED, is_flat
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,11 @@ def decode_entry(data: bytes, *, name: str) -> list[dict[str, Any]]:
         values = []
     if len(values) != text.count("\n") + 1:
         values = _decode_sequence(text, name)
+    may_be_deep = text.count("{") + text.count("[") > MOST_NESTED
     for value in values:
         if not isinstance(value, dict):
             raise damaged_entry(name, f"holds a {type(value).__name__} where an action should stand")
-        if not is_flat(value.get("commitInfo")):
+        if may_be_deep and not is_flat(value.get("commitInfo")):
             raise damaged_entry(name, "holds a 'commitInfo' that is nested too deeply")
     return values
 
