@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tablever.escapes import safe
 
 if TYPE_CHECKING:
-    from tablever.model import Version
+    from tablever.model import Run, Version
 
 GAP = "  "
 WIDEST_CELL = 50
@@ -175,3 +175,13 @@ def changes_text(version: Version) -> str:
     return " ".join(
         f"{sign}?" if number is None else count(number, sign) for sign, number in counts.items() if number != 0
     )
+
+
+def metrics_text(run: Run) -> str:
+    """``f1=0.91 loss=0.2``, by name."""
+    return safe(" ".join(f"{name}={value:g}" for name, value in sorted(run.metrics.items())))
+
+
+def run_text(run: Run) -> str:
+    """``f3a9 (train), baseline, f1=0.91 loss=0.2``."""
+    return safe(", ".join(text for text in (f"{run.run_id} ({run.role})", run.name, metrics_text(run)) if text))

@@ -15,12 +15,11 @@ from tablever.cli.common import TARGET_HELP, example, run_write
 from tablever.cli.diff_options import Form, Output, chosen_form, form_options, output_options, scope_options
 from tablever.cli.output import print_failure_json, print_json, show_lines, terminal_width
 from tablever.cli.target import LATEST, split_target
-from tablever.cli.witness_commands import metrics_text
 from tablever.errors import TableverError, VersionVacuumedError
 from tablever.escapes import safe
 from tablever.model import Run, Tag
 from tablever.storage import whole_file
-from tablever.texts import cell, changes_text, count, plural, time_text
+from tablever.texts import cell, changes_text, count, plural, run_text, time_text
 
 if TYPE_CHECKING:
     from tablever.diff.value import Diff
@@ -265,7 +264,7 @@ def _remembered(witnesses: Sequence[Witness]) -> Iterator[Line]:
             case Tag():
                 kind, said = "tag", [each.name, each.message]
             case Run():
-                kind, said = "run", [f"{each.run_id} ({each.role})", each.name, metrics_text(each), *each.artifacts]
+                kind, said = "run", [run_text(each), *each.artifacts]
             case _:
                 kind, said = "pinned", [each.label.removeprefix("pin: ")]
         yield (f"{kind:<10} ", "dim"), (safe(", ".join(text for text in said if text)), "plain")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -18,7 +19,7 @@ from tablever.cli.target import split_target
 from tablever.errors import TableverError
 from tablever.escapes import safe
 from tablever.model import Pin, Run, Tag
-from tablever.texts import changes_text, count, plural, table_lines
+from tablever.texts import changes_text, count, cut, plural, run_text, table_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tablever.model import Version, Witness
 
 WIDE_ENOUGH_FOR_LOG = 130
+RUNS_IN_LOG = 3  # of a version, the newest: a search for parameters links hundreds
+_BELOW = " " * 9  # where what belongs to a version stands
 
 
 class Limit(click.ParamType[int]):
@@ -51,7 +54,8 @@ def log(table: str, limit: int | None, json_output: bool) -> None:
     """Show the versions of TABLE, newest first: when, what, how much, who and why, tags and runs. Times are UTC.
 
     The counts are net: an updated row counts once in each of added, removed and updated, so that rows is always
-    the rows before plus added minus removed.
+    the rows before plus added minus removed. Below a version stand the runs that used it with their metrics, the
+    newest three of them; tablever runs lists all.
     """
     from tablever.log import open_log
     from tablever.witnesses import witnessed
@@ -73,7 +77,7 @@ def log(table: str, limit: int | None, json_output: bool) -> None:
         ]
         print_json("log", {"table": table, "versions": told})
     else:
-        for line in _log_lines(shown, found, terminal_width()):
+        for line in _log_lines(table, shown, found, terminal_width()):
             click.echo(line)
         if len(shown) < len(versions):
             click.echo(click.style(f"({len(shown):,} of {plural(len(versions), 'version')})", dim=True))
@@ -81,30 +85,46 @@ def log(table: str, limit: int | None, json_output: bool) -> None:
         raise failure
 
 
-def _log_lines(versions: list[Version], found: Mapping[int, Sequence[Witness]], columns: int | None) -> list[str]:
-    """One line a version; two on a terminal that is too narrow for that."""
+def _log_lines(
+    table: str, versions: list[Version], found: Mapping[int, Sequence[Witness]], columns: int | None
+) -> Iterator[str]:
+    """One line a version, two on a terminal that is too narrow for that; below it one for each run."""
     rows = [[*_log_row(version), _names(found.get(version.number, ()))] for version in versions]
+    runs = [_run_lines(table, version.number, found.get(version.number, ()), columns) for version in versions]
     if columns is not None and columns < WIDE_ENOUGH_FOR_LOG:
-        lines = []
-        for version, row in zip(versions, rows, strict=True):
+        for version, row, below in zip(versions, rows, runs, strict=True):
             changes = f"{changes_text(version)}, " if changes_text(version) else ""
             named = f"  [{row[-1]}]" if row[-1] else ""
-            lines.append(f"{row[0]:<4} {row[1]}Z  {row[2]}  {changes}{plural(version.rows)}{named}")
-            lines.append("     " + ": ".join(text for text in row[-3:-1] if text))
-        return lines
+            yield f"{row[0]:<4} {row[1]}Z  {row[2]}  {changes}{plural(version.rows)}{named}"
+            yield "     " + ": ".join(text for text in row[-3:-1] if text)
+            yield from below
+        return
     header = ["version", "time (UTC)", "operation", "added", "removed", "updated", "rows", "author", "message", "tags"]
     if not any(row[-1] for row in rows):
         header, rows = header[:-1], [row[:-1] for row in rows]
     right = [name not in ("operation", "author", "message", "tags") for name in header]
-    return table_lines(header, rows, right, columns)
+    names, rule, *lines = table_lines(header, rows, right, columns)
+    yield from (names, rule)
+    for line, below in zip(lines, runs, strict=True):
+        yield line
+        yield from below
 
 
 def _names(witnesses: Sequence[Witness]) -> str:
-    """``v1.0, v2.0, 2 runs, pinned``."""
-    runs = {each.run_id for each in witnesses if isinstance(each, Run)}
+    """``v1.0, v2.0, pinned``."""
     pinned = any(isinstance(each, Pin) for each in witnesses)
     names = [each.name for each in witnesses if isinstance(each, Tag)]
-    return safe(", ".join([*names, *([plural(len(runs), "run")] if runs else []), *(["pinned"] if pinned else [])]))
+    return safe(", ".join([*names, *(["pinned"] if pinned else [])]))
+
+
+def _run_lines(table: str, number: int, witnesses: Sequence[Witness], columns: int | None) -> list[str]:
+    """The newest runs that used a version, a line each, and how many more there are."""
+    runs = sorted((each for each in witnesses if isinstance(each, Run)), key=lambda run: run.time, reverse=True)
+    lines = [cut(f"{_BELOW}run {run_text(run)}", columns or WIDE_ENOUGH_FOR_LOG) for run in runs[:RUNS_IN_LOG]]
+    if len(runs) > RUNS_IN_LOG:
+        command = f"tablever runs {shlex.quote(f'{table}@{number}')}"
+        lines.append(f"{_BELOW}… {plural(len(runs) - RUNS_IN_LOG, 'more run')}: {safe(command)}")
+    return lines
 
 
 def _log_row(version: Version) -> list[str]:

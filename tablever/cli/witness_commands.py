@@ -15,7 +15,7 @@ from tablever.cli.common import TARGET_HELP, example, json_values, split_pairs
 from tablever.cli.output import print_json, terminal_width
 from tablever.cli.target import is_uri, split_target
 from tablever.escapes import safe
-from tablever.texts import plural, table_lines
+from tablever.texts import metrics_text, plural, table_lines
 
 if TYPE_CHECKING:
     from tablever.model import Run, Witness
@@ -192,11 +192,6 @@ def pins(table: str, json_output: bool) -> None:
     found = tv.list_pins(table)
     rows = [[str(each.version), *_made(each), each.reason] for each in found]
     _show("pins", table, found, ["version", "time (UTC)", "author", "reason"], rows, json_output)
-
-
-def metrics_text(run: Run) -> str:
-    """``f1=0.91 loss=0.2``, by name."""
-    return safe(" ".join(f"{name}={value:g}" for name, value in sorted(run.metrics.items())))
 
 
 def _typed(table: str, root: str) -> str:

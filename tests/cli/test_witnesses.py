@@ -74,9 +74,28 @@ def test_runs_from_the_shell(reviews: Path, shell: Shell) -> None:
     assert shell("runs", f"{reviews}@1").out == "no runs\n"
     assert "f1=0.91 n=3" in shell("versions-of", "f3a9", "--root", reviews.parent).out
     assert "f3a9 (train), base, f1=0.91 n=3, m.pt" in shell("show", f"{reviews}@0").out
-    assert shell("log", reviews).out.splitlines()[-1].endswith("1 run")
+    assert shell("log", reviews).out.splitlines()[-1].strip() == "run f3a9 (train), base, f1=0.91 n=3"
     assert shell("unlink-run", f"{reviews}@0", "f3a9").code == 0
     assert shell("unlink-run", f"{reviews}@0", "f3a9").code == 3
+
+
+@pytest.mark.parametrize("columns", [None, 200, 80])
+def test_the_log_names_runs_with_their_metrics(
+    reviews: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch, columns: int | None
+) -> None:
+    """Below a version stand the newest runs that used it, a line each, and where to see all; none leaves the screen."""
+    for n in range(5):
+        metrics = {f"metric {k}": k + n / 10 for k in range(1 if n < 4 else 40)}
+        tv.link_run(reviews, 0, f"r{n}", name="sweep", metrics=metrics)
+    tv.link_run(reviews, 1, "last", role="eval")
+    monkeypatch.setattr("tablever.cli.read_commands.terminal_width", lambda: columns)
+    lines = shell("log", reviews).out.splitlines()
+    other, *runs, more = [line.strip() for line in lines if line.startswith(" " * 9)]
+    assert other == "run last (eval)"
+    assert [run.partition(", metric 0=")[0] for run in runs] == [f"run r{n} (train), sweep" for n in (4, 3, 2)]
+    assert (runs[0][-1], runs[1][-3:]) == ("…", "0.3")
+    assert more == f"… 2 more runs: tablever runs {reviews}@0"
+    assert max(len(line) for line in lines if more not in line) <= (columns or 130)
 
 
 def test_pins_from_the_shell(reviews: Path, shell: Shell) -> None:
