@@ -150,10 +150,14 @@ def commit(log: Log, plan: Plan, record: Record) -> Version | None:
         # A retransmitted link may say that the name exists, though it was this very call that made it.
         if proposal is not None and (landed or (entry and _is_ours(log, number, entry))):
             return _committed(log, staging, proposal, number, entry, moment)
-        with suppress(StorageError):  # what cannot be removed now, a vacuum finds
-            staging.discard_but_reusable()
         attempt += 1
-        time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.002 * 2 ** min(attempt, 10))))
+        try:
+            with suppress(StorageError):  # what cannot be removed now, a vacuum finds
+                staging.discard_but_reusable()
+            time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.002 * 2 ** min(attempt, 10))))
+        except BaseException:
+            _give_up(staging)
+            raise
 
 
 def create(log: Log, proposal: Proposal, staging: Staging, record: Record) -> Version | None:
@@ -462,11 +466,13 @@ def default_author() -> str:
 
 def _committed(log: Log, staging: Staging, proposal: Proposal, number: int, entry: bytes, moment: int) -> Version:
     """What is left to do once a version is in the log; none of it can undo the commit, so none of it may fail it."""
-    with _in_the_log(log, number):  # first: its entry is not touched any more once the log has seen it
-        log.storage.set_modified(entry_path(number), moment / 1000)
-    version = log.committed(number, entry)
-    with _in_the_log(log, number):
-        staging.discard(proposal.named(log.storage))
+    try:
+        with _in_the_log(log, number):  # first: its entry is not touched any more once the log has seen it
+            log.storage.set_modified(entry_path(number), moment / 1000)
+        version = log.committed(number, entry)
+    finally:  # also where Ctrl-C strikes
+        with _in_the_log(log, number):
+            staging.discard(proposal.named(log.storage))
     with _in_the_log(log, number):
         if number and number % CHECKPOINT_INTERVAL == 0:
             _checkpoint(log, number)

@@ -232,6 +232,43 @@ def test_a_name_that_is_taken_by_nothing(
     assert act(table)
 
 
+def test_ctrl_c_after_a_lost_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that is interrupted in its pause after a lost race leaves nothing behind."""
+    path = made(tmp_path / "t")
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    lose_races(monkeypatch, [lambda: tv.append(path, [{"id": 500, "text": "rival"}])])
+    monkeypatch.setattr(time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tv.append(path, [{"id": 99, "text": "mine"}])
+    assert tv.resolve_version(path).number == 4
+    assert tv.vacuum(path, keep="all", safety=NOW).removals == ()
+
+
+def test_ctrl_c_after_a_put_that_a_race_preceded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that is interrupted once its entry is in the log leaves what that names, and nothing that it does not."""
+    path = made(tmp_path / "t")
+    committed, rivals = Log.committed, [True]
+
+    def interrupted(self: Log, number: int, data: bytes) -> tv.Version:
+        if not rivals:
+            raise KeyboardInterrupt
+        rivals.clear()
+        return committed(self, number, data)
+
+    # the rival's rows are the upsert's, in part: of what was staged for the first try, one file is of no more use
+    lose_races(monkeypatch, [lambda: tv.upsert(path, [{"id": n, "text": "mine"} for n in (7, 100)])])
+    monkeypatch.setattr(Log, "committed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tv.upsert(path, [{"id": n, "text": "mine"} for n in (7, 8, 100, 101)])
+    monkeypatch.undo()
+    assert tv.resolve_version(path).number == 5
+    assert tv.verify(path, level="rows").damaged == ()
+    assert tv.vacuum(path, keep="all", safety=NOW).removals == ()
+
+
 def test_commits_that_say_the_same_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two writers say the same of the same head in one millisecond: one made the version, the other changed nothing."""
     path = made(tmp_path / "t")
