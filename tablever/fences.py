@@ -99,10 +99,10 @@ def open_regular(path: str, root: str, allowed: Sequence[str] = ()) -> io.FileIO
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         check_regular(found, path)
         _check(_opened_path(descriptor, path), path, root, allowed)
-        return io.FileIO(descriptor, "r")
     except BaseException:
         os.close(descriptor)
         raise
+    return io.FileIO(descriptor, "r")  # not above: from here on the file closes it, and twice might close another's
 
 
 @contextmanager

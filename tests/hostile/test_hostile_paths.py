@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tablever as tv
+from tablever import fences
 from tablever.delta import vectors
 from tablever.errors import CorruptionError, InvalidInputError, TableverError, UnsupportedFeatureError
 from tablever.log import open_log
@@ -277,3 +280,17 @@ def test_a_log_entry_that_is_a_link_out_is_not_quoted(table: Path, tmp_path: Pat
     found = survive(table)
     assert isinstance(found["read"], UnsupportedFeatureError)
     assert not any("top secret" in str(error) for error in found.values())
+
+
+def test_a_file_that_is_opened_under_ctrl_c_is_closed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the interrupt strikes once the file has the descriptor, that alone closes it: twice might close another's."""
+    path = tmp_path / "f"
+    path.touch()
+
+    def struck(descriptor: int, mode: str) -> None:
+        io.FileIO(descriptor, mode).close()  # as unwinding drops it
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fences, "io", SimpleNamespace(FileIO=struck))
+    with pytest.raises(KeyboardInterrupt):
+        fences.open_regular(str(path), str(tmp_path))
