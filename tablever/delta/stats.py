@@ -126,7 +126,10 @@ def loosened(file: DataFile, rows: int) -> str:
     except ValueError:
         known = {}
     text = json.dumps(
-        {"numRecords": rows, **known, "tightBounds": False}, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        {"numRecords": rows, **(known if isinstance(known, dict) else {}), "tightBounds": False},
+        ensure_ascii=False,
+        separators=(",", ":"),
+        allow_nan=False,
     )
     return re.sub(f'"{mark}([^"]*)"', r"\1", text)
 

@@ -39,3 +39,10 @@ def test_bounds_that_no_decimal_holds_are_none(number: str) -> None:
     file = DataFile("x", 1, 0, {}, stats=said.replace(f'"{number}"', number) if number != "NaN" else said)
     found = stats.bounds(file, "d", pa.decimal128(10, 2))
     assert found is None or found.lower <= found.upper
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", '"numRecords"', "null", "true", "{", None])
+def test_statistics_that_are_no_object_say_nothing(text: str | None) -> None:
+    """Of a file whose statistics are JSON but no object, those that a delete leaves it say its rows, and no more."""
+    left = stats.loosened(DataFile("f", 1, 0, stats=text), 7)
+    assert json.loads(left) == {"numRecords": 7, "tightBounds": False}
