@@ -27,7 +27,7 @@ from typing import Any
 from tablever import __version__
 from tablever.datafiles import UNCOMMITTED, Staging
 from tablever.delta import features, seals
-from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, decode_path, render_entry
+from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, render_entry
 from tablever.delta.listing import LOG_FOLDER
 from tablever.delta.replay import row_order
 from tablever.digest_cache import known_digest
@@ -40,8 +40,9 @@ from tablever.errors import (
     VersionVacuumedError,
 )
 from tablever.layout import table_schema
+from tablever.ledger import needed_objects
 from tablever.log import VACUUM, Log, entry_path
-from tablever.model import Digest, Metadata, Snapshot, Version
+from tablever.model import ChangeFile, Digest, Metadata, Snapshot, Version
 from tablever.plan import Proposal
 from tablever.storage import can_be_read_whole
 from tablever.texts import plural
@@ -308,8 +309,9 @@ def _sync_others(log: Log, head: Snapshot) -> None:
             if time.time() - log.storage.modified(entry_path(number)) > SYNCED_BY_NOW:
                 return
             for action in log.entry(number).actions:
-                if isinstance(action, Add):
-                    log.storage.sync(decode_path(action.file.path, root=log.storage.uri, allowed=log.storage.allowed))
+                if isinstance(action, Add | ChangeFile):
+                    for path in needed_objects(action, log.storage.uri, log.storage.allowed):
+                        log.storage.sync(path)
             log.storage.sync(entry_path(number))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 
 import tablever as tv
 from tablever import datafiles
+from tablever.storage import LocalStorage, local
 from tests import faults
 from tests.campaigns import crashes
 from tests.faults import Bench, Call, Zygote
@@ -139,3 +141,40 @@ def test_what_another_tool_committed_is_synced_before_ours(tmp_path: Path, monke
     tv.append(path, [{"id": 5}])
     assert not theirs & set(synced)
     assert f"{3:020d}.json" not in synced
+
+
+def test_vectors_and_change_files_of_others_are_synced_before_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same of what Spark's DELETE and MERGE write beside data files."""
+    path = tmp_path / "t"
+    tv.create_table(path, [{"id": n} for n in range(9_000)], key="id")
+    tv.delete(path, where="id % 3 = 0 AND id % 7 < 4 AND id % 11 < 6")
+    theirs = {each.name for folder in ("_dv", "_change_data") for each in (path / folder).iterdir()}
+    assert len(theirs) == 2
+    entry = path / "_delta_log" / f"{1:020}.json"
+    first, *lines = entry.read_text().splitlines()
+    info = json.loads(first)["commitInfo"]
+    del info["tablever"]  # as one of another tool
+    entry.write_text("\n".join([json.dumps({"commitInfo": info}), *lines]))
+    synced: list[str] = []
+    monkeypatch.setattr(LocalStorage, "sync", lambda _, at: synced.append(Path(at).name))
+    tv.append(path, [{"id": 9_000}])
+    assert theirs | {entry.name} <= set(synced)
+
+
+def test_a_link_that_was_asked_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that was made, and whose answer says that the name is taken, as NFS may, is one's own, and durable."""
+    link, storage, done = os.link, LocalStorage(tmp_path), list[str]()
+
+    def twice(source: Any, target: Any) -> None:
+        link(source, target)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", twice)
+    monkeypatch.setattr(local, "sync_folder", lambda folder: done.append(folder.name))
+    assert storage.put_if_absent("_delta_log/0.json", b"mine")
+    assert done[-1] == "_delta_log"
+    monkeypatch.undo()
+    assert not storage.put_if_absent("_delta_log/0.json", b"mine")
+    assert [each.name for each in (tmp_path / "_delta_log").iterdir()] == ["0.json"]

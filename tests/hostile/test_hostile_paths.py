@@ -283,7 +283,7 @@ def test_a_log_entry_that_is_a_link_out_is_not_quoted(table: Path, tmp_path: Pat
 
 
 def test_a_file_that_is_opened_under_ctrl_c_is_closed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the interrupt strikes once the file has the descriptor, that alone closes it: twice might close another's."""
+    """Where the interrupt strikes once the file has the descriptor, that alone closes it: twice may close another's."""
     path = tmp_path / "f"
     path.touch()
 
