@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +150,42 @@ def test_spark_keeps_our_constraints_and_we_its(spark: Spark, tmp_path: Path) ->
     tv.upsert(table, [{**row, "id": 300, "score": 3.0}])
     assert tv.read_version(table, where="id = 300")["score"].to_pylist() == [3.0]
     agree(spark, table, [doubled, head_of(table)])
+
+
+def test_features_that_spark_gives_our_table(spark: Spark, tmp_path: Path) -> None:
+    """To a table of ours with in-commit times from Spark we write such times, by which both find the same versions,
+    whatever the times of the log's files. One to which it gives mapped columns we read at every version, and refuse
+    to write to by the feature's name.
+    """
+    table = tmp_path / "t"
+    feature_tables.small_vectors(table)
+    spark.run(f"ALTER TABLE delta.`{table}` SET TBLPROPERTIES ('delta.enableInCommitTimestamps' = 'true')")
+    enabled = head_of(table)
+    our_turn(table, 0)
+    spark.run(f"UPDATE delta.`{table}` SET text = 'set' WHERE id = 10")
+    our_turn(table, 1)
+    for file in (table / "_delta_log").glob("*.json"):
+        os.utime(file, (1, 1))
+    moments = [version.timestamp for version in tv.list_versions(table)[enabled:]]
+    assert moments == sorted(set(moments))
+    for number, moment in enumerate(moments, enabled):
+        entry = (table / "_delta_log" / f"{number:020}.json").read_text().splitlines()[0]
+        assert json.loads(entry)["commitInfo"]["inCommitTimestamp"] == round(moment.timestamp() * 1000)
+        found = spark.rows(f"SELECT * FROM delta.`{table}` TIMESTAMP AS OF '{moment:%Y-%m-%d %H:%M:%S.%f}'")
+        expected = tv.read_version(table, number)
+        reading.assert_rows(found, columns_of(expected), expected.to_pylist(), f"{number}")
+    last = head_of(table)
+    spark.run(
+        f"ALTER TABLE delta.`{table}` SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')",
+        f"ALTER TABLE delta.`{table}` RENAME COLUMN text TO words",
+        f"UPDATE delta.`{table}` SET words = 'set' WHERE id = 12",
+    )
+    agree(spark, table, [last, *range(last + 2, head_of(table) + 1)])
+    contents = reading.contents(table)
+    with pytest.raises(errors.UnsupportedFeatureError, match="columnMapping"):
+        tv.append(table, tv.read_version(table).slice(0, 1))
+    assert reading.contents(table) == contents
+    assert not tv.verify(table, level="rows").damaged
 
 
 # Spark's VACUUM

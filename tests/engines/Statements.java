@@ -55,6 +55,7 @@ public final class Statements {
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.ui.enabled", "false")
+        .config("spark.network.timeout", "10h") // a machine that slept for minutes has not lost its executor
         .config("spark.sql.shuffle.partitions", "1")
         .config("spark.sql.adaptive.enabled", "false")
         .config("spark.sql.codegen.wholeStage", "false") // compiling costs more than rows so few
