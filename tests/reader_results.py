@@ -39,8 +39,9 @@ NOTES = """
   versions like any other; tablever goes on from them, and Spark from those of tablever. It keeps our NOT NULL and
   CHECK, and we its. Of a key it knows nothing: one that it doubles is read twice, and our `upsert` of it leaves one
   row. Where it turns in-commit timestamps on, tablever writes them, and both find the same versions by time; a table to
-  which it gives column mapping is read at every version, and no longer written. Its local and default S3 log stores
-  are not safe beside another writer.
+  which it gives column mapping is read at every version, and no longer written. Checkpoints
+  that it makes, classic and v2, lead to the same rows in the same order. Its local and default S3 log stores are not
+  safe beside another writer.
 - **Spark's `VACUUM`**, in Delta Lake 4.3.1, stops with an error (`scala.MatchError`) at a deletion vector that lies in
   the log, as those of few rows do. The error comes before anything is removed: nothing is lost, and nothing is freed.
   Compacting the vectors away does not help as long as history is kept, for those of removed files count too. Free space

@@ -152,6 +152,33 @@ def test_spark_keeps_our_constraints_and_we_its(spark: Spark, tmp_path: Path) ->
     agree(spark, table, [doubled, head_of(table)])
 
 
+def test_checkpoints_of_spark(spark: Spark, tmp_path: Path) -> None:
+    """Checkpoints that Spark makes of our table, classic and v2, lead us to the same versions as before, in the same
+    order of rows, and we write on under them.
+    """
+    table = tmp_path / "t"
+    log = table / "_delta_log"
+    feature_tables.changed(table)
+    before = {number: tv.read_version(table, number) for number in numbers(table)}
+    spark.run(f"ALTER TABLE delta.`{table}` SET TBLPROPERTIES ('delta.checkpointInterval' = '1')")
+    our_turn(table, 0)
+    spark.run(f"INSERT INTO delta.`{table}` VALUES (40000, 's', 'p')")
+    assert list(log.glob("*.checkpoint.parquet"))
+    our_turn(table, 1)
+    classic = head_of(table)
+    spark.run(
+        f"ALTER TABLE delta.`{table}` SET TBLPROPERTIES ('delta.checkpointPolicy' = 'v2')",
+        f"INSERT INTO delta.`{table}` VALUES (50000, 's', 'p'), (50001, 's', 'p')",
+        f"DELETE FROM delta.`{table}` WHERE id = 50000",
+    )
+    assert list((log / "_sidecars").glob("*.parquet"))
+    our_turn(table, 2)
+    for number, rows in before.items():
+        assert reading.same(tv.read_version(table, number), rows), number
+    agree(spark, table, [len(before) + 3, classic, head_of(table)])
+    assert not tv.verify(table, level="rows").damaged
+
+
 def test_features_that_spark_gives_our_table(spark: Spark, tmp_path: Path) -> None:
     """To a table of ours with in-commit times from Spark we write such times, by which both find the same versions,
     whatever the times of the log's files. One to which it gives mapped columns we read at every version, and refuse
