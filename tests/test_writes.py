@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from deltalake import DeltaTable, write_deltalake
 import tablever as tv
 from benchmarks.data import reviews
 from tablever import errors
+from tablever.commit import default_author
 from tablever.datafiles import Staging, write_rows
 from tablever.storage import LocalStorage
 from tests.sealing import rewrite
@@ -215,6 +218,35 @@ def test_reverting_without_a_key_takes_the_right_rows(tmp_path: Path) -> None:
     tv.delete(table, where="a = 2")
     with pytest.raises(errors.ConflictError):
         tv.revert(table, 1)
+
+
+@pytest.mark.usefixtures("_author_asked_anew")
+@pytest.mark.parametrize("git", ["absent", "without a name"])
+def test_the_author_is_the_systems_user_where_git_knows_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: str
+) -> None:
+    """Without git, or without a name in its settings, a commit is the system user's; without one, "unknown"'s."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    if git == "absent":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("LOGNAME", "ada")
+    assert tv.create_table(tmp_path / "t", [{"id": 1}]).version(0).author == "ada"
+    default_author.cache_clear()
+    monkeypatch.setattr("getpass.getuser", _nobody)
+    assert tv.append(tmp_path / "t", [{"id": 2}]).author == "unknown"  # type: ignore[union-attr]
+
+
+def _nobody() -> str:
+    raise KeyError("getpwuid(): uid not found: 1000")
+
+
+@pytest.fixture
+def _author_asked_anew() -> Iterator[None]:
+    """The author of commits is looked up again, and again by the next test."""
+    default_author.cache_clear()
+    yield
+    default_author.cache_clear()
 
 
 # Files

@@ -83,6 +83,11 @@ class Files:
     delimiter: str | None
     types: tuple[str, ...] = ()
 
+    @property
+    def is_described(self) -> bool:
+        """Whether it was said how to read them."""
+        return bool(self.format or self.delimiter or self.types)
+
     def column_types(self) -> dict[str, pa.DataType]:
         """The values of --type."""
         from tablever.cli.rows_in import parse_type
@@ -135,13 +140,16 @@ def _delimiter(_ctx: click.Context, _param: click.Parameter, value: str | None) 
     return char
 
 
-def file_options(*, argument: bool = True, required: bool = True, typed: bool = True) -> Callable[[_Command], _Command]:
+def file_options(
+    *, argument: bool = True, required: bool = True, typed: bool = True, metavar: str = "FILES…"
+) -> Callable[[_Command], _Command]:
     """The options that say which files to read and how, handed to the command as ``files``.
 
     Args:
         argument: whether the files are arguments; else they are given by --keys.
         required: whether there must be one.
         typed: whether columns can be new, so that --type makes sense.
+        metavar: what the help calls the arguments.
     """
 
     def decorate(command: _Command) -> _Command:
@@ -175,7 +183,9 @@ def file_options(*, argument: bool = True, required: bool = True, typed: bool = 
             )
         if argument:
             options.append(
-                click.argument("file_names", nargs=-1, required=required, metavar="FILES…" if required else "[FILES…]")
+                click.argument(
+                    "file_names", nargs=-1, required=required, metavar=metavar if required else f"[{metavar}]"
+                )
             )
         else:
             options.append(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from tablever.cli.progress import Advance, ignore
+from tablever.cli.target import is_uri
 from tablever.errors import InvalidInputError, NotFoundError
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "arrow")
@@ -65,6 +66,21 @@ def format_of(name: str, given: str | None) -> str:
         f"cannot tell the format of '{name}' by its suffix",
         hint=f"say it with --format: {', '.join(FORMATS)}",
         file=name,
+    )
+
+
+def names_file(name: str, folder: str) -> bool:
+    """Whether a name that could be a table's, in ``folder``, is that of a file or of several.
+
+    It is, but for a folder or a URI, where such a file is there, or where it is a pattern or ends as a format does.
+    """
+    if name == "-":
+        return True
+    if is_uri(name) or Path(folder).is_dir():
+        return False
+    path = Path(name)
+    return (
+        path.exists() or glob.has_magic(name) or not {suffix.lower() for suffix in path.suffixes}.isdisjoint(_SUFFIXES)
     )
 
 

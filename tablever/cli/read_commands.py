@@ -12,8 +12,8 @@ import click
 
 import tablever as tv
 from tablever.cli import common
-from tablever.cli.common import TARGET_HELP, example
-from tablever.cli.inputs import FORMATS, format_of
+from tablever.cli.common import TARGET_HELP, Files, example
+from tablever.cli.inputs import FORMATS, format_of, names_file
 from tablever.cli.output import print_json, terminal_width
 from tablever.cli.target import split_target
 from tablever.errors import TableverError
@@ -143,23 +143,41 @@ def _log_row(version: Version) -> list[str]:
 
 @click.command(
     "hash",
-    epilog=example("tablever hash data/reviews", note=TARGET_HELP),
+    epilog=example("tablever hash data/reviews", "tablever hash export.parquet", note=TARGET_HELP),
 )
-@click.argument("table", metavar="TABLE[@REF]")
+@common.file_options(metavar="TABLE[@REF]|FILES…")
 @common.as_json
-def hash_(table: str, json_output: bool) -> None:
-    """Show the content hash of a version of TABLE; of the latest by default.
+def hash_(files: Files, json_output: bool) -> None:
+    """Show the content hash of a version of TABLE, the latest by default; or of the rows in FILES.
 
     Versions with the same columns and rows have the same hash, whatever their files, order, keys and partitions. Of
-    versions by other tools it is computed at the first call. It can be given wherever a version is asked for.
+    versions by other tools it is computed at the first call. It can be given wherever a version is asked for. That of
+    FILES is the hash of the table that create would make of them.
     """
-    uri, ref = split_target(table)
-    version = tv.resolve_version(uri, ref)
-    found = tv.content_hash(uri, version.number)
+    if _is_table(files):
+        (target,) = files.names
+        uri, ref = split_target(target)
+        version = tv.resolve_version(uri, ref)
+        found = tv.content_hash(uri, version.number)
+        about: dict[str, Any] = {"table": uri, "version": version.number}
+    else:
+        with files.rows() as rows:
+            found = tv.content_hash_of(rows)
+        about = {"files": list(files.names)}
     if json_output:
-        print_json("hash", {"table": uri, "version": version.number, "content_hash": found})
+        print_json("hash", {**about, "content_hash": found})
         return
     click.echo(found)
+
+
+def _is_table(files: Files) -> bool:
+    """Whether what was named as files is one table; UsageError where it is said how to read it as a file, too."""
+    name, *more = files.names
+    if more or names_file(name, split_target(name)[0]):
+        return False
+    if files.is_described:
+        raise click.UsageError(f"--format, --delimiter and --type are about files: '{name}' is none")
+    return True
 
 
 @click.command(epilog=example("tablever schema data/reviews", note=TARGET_HELP))

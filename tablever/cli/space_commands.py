@@ -188,7 +188,7 @@ def _vacuum_lines(plan: Vacuum) -> Iterator[str]:
         verb = "would free" if plan.dry_run else "freed"
         rows = [["" if n is None else str(n), size_text(size)] for n, size in plan.by_version.items()]
         yield from table_lines(["needed until version", verb], rows, [True, True])
-        yield f"{verb} {size_text(plan.bytes)} in {_amount(plan.removals)}"
+        yield f"{verb} {size_text(plan.bytes)} in {plural(len(plan.removals), 'file')}"
     else:
         yield "nothing to free"
     cannot = "could not" if plan.dry_run else "cannot"

@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -56,7 +57,7 @@ OTHERWISE = {"uri": "table", "rows_or_schema": "file_names", "rows": "file_names
 NOT_IN_THE_SHELL = {"storage_options", "allow_folders"}  # the environment; an option of tablever itself
 # there is no version yet; what commits no rows is no load; the shell asks first
 MEANINGLESS = {("create", "if_version"), ("compact", "batch_id"), ("vacuum", "batch_id"), ("vacuum", "dry_run")}
-IN_THE_TARGET = {("show", "ref"), ("read", "ref"), ("hash", "ref")}  # data/reviews@3
+IN_THE_TARGET = {("show", "ref"), ("read", "ref"), ("hash", "table"), ("hash", "ref")}  # data/reviews@3; hash: or files
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -75,12 +76,16 @@ def test_a_command_takes_what_its_function_takes(name: str) -> None:
                 assert getattr(options[each], "is_flag", False) is not parameter.default
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, "demo"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_has_an_example(shell: Shell, name: str) -> None:
     """Each command's help shows it typed, and every command line there is one that the command takes."""
     answer = shell(name, "--help")
     assert answer.code == 0
-    assert f"  tablever {name} " in answer.out or f"  tablever {name}\n" in answer.out
+    lines = [line.removesuffix(" < report.sql") for line in answer.out.splitlines()]
+    typed = [shlex.split(line)[1:] for line in lines if line.startswith("    tablever ")]
+    assert name in [words[0] for words in typed]
+    for command, *arguments in typed:
+        cli.commands[command].make_context(command, arguments)
     assert all(
         isinstance(param, click.Argument) or param.help
         for param in cli.commands[name].params
@@ -231,6 +236,28 @@ def test_show_and_schema(reviews: Path, shell: Shell) -> None:
     assert "key: id" in said
     columns = shell("schema", f"{reviews}@0", "--json").json["columns"]
     assert columns[0] == {"name": "id", "type": "int64", "nullable": False}
+
+
+def test_hash_takes_a_table_or_files(reviews: Path, tmp_path: Path, shell: Shell) -> None:
+    """Files have the hash of the table that they would make; what is neither is told as what it was taken for."""
+    first, parquet, arrow = (tmp_path / f"first.{suffix}" for suffix in ("csv", "parquet", "arrow"))
+    found = shell("hash", f"{reviews}@0").out
+    assert found == tv.content_hash(reviews, 0) + "\n"
+    for file in (parquet, arrow):
+        assert shell("read", f"{reviews}@0", "-o", file).code == 0
+    assert shell("hash", first).out == shell("hash", parquet).out == shell("hash", arrow).out == found
+    rows = tv.read_version(reviews, 0)
+    both = {"format": "tablever.hash/v1", "files": [str(parquet), str(arrow)]}
+    both["content_hash"] = tv.content_hash_of(pa.concat_tables([rows, rows]))
+    assert shell("hash", parquet, arrow, "--json").json == both
+    assert shell("hash", tmp_path / "first.p*").out == found
+    tv.create_table(tmp_path / "t.parquet", rows)
+    assert shell("hash", tmp_path / "t.parquet").out == shell("hash", tmp_path / "t.parquet@0").out == found
+    for name, said in (("none.csv", "there is no file"), ("none", "no table at")):
+        answer = shell("hash", tmp_path / name)
+        assert (answer.code, said in answer.err) == (3, True)
+    assert shell("hash", reviews, "--format", "csv").code == 2
+    assert shell("hash", reviews, reviews).code == 5
 
 
 def test_read_in_every_format(reviews: Path, tmp_path: Path, shell: Shell) -> None:

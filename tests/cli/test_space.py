@@ -11,6 +11,7 @@ import pytest
 from deltalake import write_deltalake
 
 import tablever as tv
+from tablever.texts import size_text
 from tests.cli.conftest import Shell
 from tests.test_vacuum import objects, replaced
 
@@ -56,6 +57,19 @@ def test_vacuum_shows_and_asks(table: Path, shell: Shell, monkeypatch: pytest.Mo
         "nothing to free",
         "versions that cannot be read any more: 0, 2",
     ]
+
+
+def test_vacuum_says_what_is_freed_by_version(table: Path, shell: Shell) -> None:
+    """What would go is added up by the last version that needs it; the lines add up to all of it, as do the files."""
+    plan = tv.vacuum(table, keep="pinned", safety="0 days")
+    assert list(plan.by_version) == [0, 2]
+    lines = shell("vacuum", table, "--keep", "pinned", "--safety", "0 days", "--dry-run").out.splitlines()
+    assert lines[1] == "needed until version  would free"
+    shown = [line.split(maxsplit=1) for line in lines[3:5]]
+    assert shown == [[str(number), size_text(size)] for number, size in plan.by_version.items()]
+    assert lines[5] == f"would free {size_text(plan.bytes)} in 2 files"
+    sizes = {name: (table / name).stat().st_size for name in objects(table)}
+    assert sum(plan.by_version.values()) == plan.bytes == sum(sizes[removal.path] for removal in plan.removals)
 
 
 def test_vacuum_for_programs(table: Path, shell: Shell) -> None:
