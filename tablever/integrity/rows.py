@@ -179,13 +179,14 @@ def _shape_of(schema_string: str, there: frozenset[str]) -> Shape:
 def _decode(log: Log, work: _Work, notes: Notes) -> _Decoded | None:
     path = decode_path(work.file.path, root=log.storage.uri, allowed=log.storage.allowed)
     total, start = Digest(), 0
-    columns = table_schema(work.metadata).names
-    readers = second_reader.columns_of(table_schema(work.metadata), work.metadata)
+    schema = table_schema(work.metadata)
     subset = Digest()
     try:
-        deleted = _deleted(log, path, work, read_footer(log.storage, path, work.file.size).num_rows, notes)
+        footer = read_footer(log.storage, path, work.file.size)
+        readers = second_reader.columns_of(schema, work.metadata, footer)
+        deleted = _deleted(log, path, work, footer.num_rows, notes)
         gone = dict.fromkeys(deleted, Digest())
-        for piece in decode_pieces(log.storage, path, work.metadata, work.file.partition_values, columns):
+        for piece in decode_pieces(log.storage, path, work.metadata, work.file.partition_values, schema.names):
             digests = row_digests(piece)
             total += sum_of(digests)
             for name, positions in deleted.items():
@@ -199,7 +200,7 @@ def _decode(log: Log, work: _Work, notes: Notes) -> _Decoded | None:
         return None
     notes.rows += start
     if readers:
-        _check_second_reader(log.storage, path, readers, table_schema(work.metadata), subset, work, notes)
+        _check_second_reader(log.storage, path, readers, schema, subset, work, notes)
     return _Decoded(total, gone)
 
 
@@ -220,7 +221,7 @@ def _check_second_reader(
     theirs = second_reader.digest(storage, path, schema, columns)
     if isinstance(theirs, str):
         notes.unknown(path, DATA_FILE, f"fastparquet does not read it: {theirs}", work.versions)
-    elif theirs != ours and theirs.rows:
+    elif theirs != ours:
         detail = f"fastparquet reads other values in {', '.join(columns)} than pyarrow"
         notes.damage(path, DATA_FILE, "rows", detail, work.versions)
 
