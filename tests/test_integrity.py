@@ -256,21 +256,58 @@ def test_a_rewritten_entry_with_a_right_seal_is_found_by_the_next(copy: Path) ->
     assert found.versions == tuple(range(7, 50))
 
 
+def rewrite_file(path: Path, entry: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Give a file other rows, and its entry the new size and hash."""
+    rows, before = pq.read_table(path), path.read_bytes()
+    pq.write_table(change(rows), path, write_page_checksum=True)
+    after = path.read_bytes()
+    old_hash, new_hash = (hashlib.sha256(data).hexdigest().encode() for data in (before, after))
+    old_size, new_size = (b'"size":%d,' % len(data) for data in (before, after))
+    reseal(entry, (old_hash, new_hash), (old_size, new_size))
+
+
 def test_wrong_rows_under_right_checksums_are_found(copy: Path) -> None:
     """A data file rewritten with other values, its new size and hash put into a sealed log: level rows tells."""
     path = max(copy.glob("part-*.parquet"))
-    rows, before = pq.read_table(path), path.read_bytes()
-    changed = rows.set_column(rows.column_names.index("label"), "label", pa.array(["other"] * len(rows), pa.string()))
-    pq.write_table(changed, path, write_page_checksum=True)
-    after = path.read_bytes()
-    hashes = (hashlib.sha256(data).hexdigest().encode() for data in (before, after))
-    sizes = (b'"size":%d,' % len(data) for data in (before, after))
-    reseal(copy / "_delta_log" / f"{HEAD:020}.json", tuple(hashes), tuple(sizes))  # type: ignore[arg-type]
+
+    def relabelled(rows: pa.Table) -> pa.Table:
+        return rows.set_column(rows.column_names.index("label"), "label", pa.array(["other"] * len(rows), pa.string()))
+
+    rewrite_file(path, copy / "_delta_log" / f"{HEAD:020}.json", relabelled)
     shutil.rmtree(copy / "_tablever")
     assert tv.verify(copy, level="files")
     found = named(verified(copy, level="rows"), path.name)
     assert found is not None
     assert (found.problem, found.versions) == ("rows", (HEAD,))
+
+
+CHANGES: dict[str, Callable[[pa.Table], pa.Table]] = {
+    "another value": lambda rows: rows.set_column(
+        rows.column_names.index("x"), "x", pa.array([9] * len(rows), pa.int64())
+    ),
+    "a row less": lambda rows: rows.slice(1),
+    "a row twice": lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]),
+    "what came and what went taken for each other": lambda rows: rows.set_column(
+        rows.column_names.index("_change_type"),
+        "_change_type",
+        pa.array([{"update_preimage": "insert"}.get(kind, "delete") for kind in rows["_change_type"].to_pylist()]),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_wrong_change_rows_under_right_checksums_are_found(tmp_path: Path, change: str) -> None:
+    """A change file with other rows than the version added and removed, its new size and hash put into a sealed log:
+    level rows tells, and accuses nothing else.
+    """
+    table = tv.create_table(tmp_path / "t", [{"id": n, "x": n} for n in range(9)], key="id")
+    table.upsert([{"id": 1, "x": 5}, {"id": 2, "x": 6}, {"id": 20, "x": 7}])
+    (path,) = (tmp_path / "t").glob("_change_data/*.parquet")
+    rewrite_file(path, tmp_path / "t" / "_delta_log" / f"{1:020}.json", CHANGES[change])
+    assert table.verify(level="files")
+    (found,) = verified(tmp_path / "t", level="rows").damaged
+    assert found.object == path.relative_to(tmp_path / "t").as_posix()
+    assert (found.kind, found.problem, found.versions) == ("change file", "rows", (1,))
 
 
 def test_counts_that_do_not_add_up_are_found(copy: Path) -> None:
