@@ -12,8 +12,9 @@ import pytest
 from deltalake import CommitProperties
 
 import tablever as tv
+from tablever.integrity.report import Report
 from tablever.replanning import Replanning
-from tests.campaigns import foreign, races
+from tests.campaigns import damage, foreign, races
 from tests.campaigns.deeds import COLUMNS, FOREIGN, MORE, Deed, Told
 from tests.campaigns.judging import judge
 from tests.campaigns.keeping import Case, again, judged, keep
@@ -122,6 +123,19 @@ def test_a_plan_that_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     counted, wrong = races.cases(0, 14, say=lambda _: None)
     assert counted["wrong"] == 1
     assert wrong[0].startswith("case 14")
+
+
+def test_damage_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short run of the campaign of damage: whatever changes what is read is found, and nothing else is accused; a
+    ``verify`` that sees nothing is told.
+    """
+    tally = damage.tries(60, 1, appends=3)
+    assert tally.wrong == []
+    assert tally.tries == 60
+    assert tally.of(damage.FOUND) > 30
+    blind = Report("files", (), (), (), (), (), (), 0, 0, 0, 0.0)
+    monkeypatch.setattr(damage, "verified", lambda *_: blind)
+    assert damage.tries(12, 1, appends=3, say=lambda _: None).of(damage.MISSED)
 
 
 def sleeper(_: str, worker: int, *__: Any) -> Result:

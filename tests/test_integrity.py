@@ -212,6 +212,26 @@ def test_two_swapped_objects_are_found(copy: Path, kind: str) -> None:
     assert named(report, second) is not None
 
 
+@pytest.mark.parametrize("kind", ["vector", "checkpoint"])
+def test_two_swapped_vectors_or_checkpoints_are_found(tmp_path: Path, kind: str) -> None:
+    """Of a table with two stored vectors and two checkpoints: two of a kind under each other's names are both named,
+    with their versions, and nothing else is accused.
+    """
+    path = tmp_path / "t"
+    table = tv.create_table(path, [{"id": n} for n in range(9_000)], key="id")
+    for number in (1, 2):
+        table.delete(where=f"(id * 7919) % 10 = {number}")
+        deltalake.DeltaTable(path).create_checkpoint()
+    assert table.verify(level="rows")
+    first, second = objects(path, kind)
+    data = (path / first).read_bytes(), (path / second).read_bytes()
+    (path / first).write_bytes(data[1])
+    (path / second).write_bytes(data[0])
+    damaged = verified(path, level=KINDS[kind].level).damaged
+    assert {(found.object, found.kind) for found in damaged} == {(first, kind), (second, kind)}
+    assert {found.versions for found in damaged} == {(1,), (2,)}
+
+
 @pytest.mark.parametrize("witness", ["tag", "run", "pin"])
 def test_a_log_that_was_rolled_back_is_found(tmp_path: Path, witness: str) -> None:
     """The newest version is gone and the rest is whole: a tag, a run or a pin alone that remembers it tells."""
