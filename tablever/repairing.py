@@ -22,7 +22,7 @@ from tablever.commit import default_author
 from tablever.delta import checkpoint, commits
 from tablever.delta.entries import salvage
 from tablever.delta.listing import LOG_FOLDER, CheckpointFiles, Listing, entry_path, parse_names
-from tablever.errors import CorruptionError, InvalidInputError
+from tablever.errors import ConflictError, CorruptionError, InvalidInputError
 from tablever.json_values import instant_text
 from tablever.log import Log, TableLike, open_log
 from tablever.logfiles import POINTER
@@ -131,6 +131,7 @@ def repair(
         CorruptionError: an entry is damaged, or missing, and later versions are whole: that is no torn tail; ``left``
             says what to restore from a copy of the table.
         InvalidInputError: what is to be given up is whole, or nothing that can be.
+        ConflictError: somebody wrote to the table meanwhile, or repaired it.
         TableNotFoundError, UnsupportedFeatureError, StorageError: as ``verify``.
 
     Example:
@@ -391,6 +392,9 @@ def _given_up(storage: Storage, path: str, journal: dict[str, dict[str, Any]], s
 def _done(log: Log, planned: Repair, record: str, author: str, reason: str | None) -> Repair:
     """Do it: the record first, the log last, so that dying in between leaves what the next repair finishes."""
     storage = log.storage
+    entries = [aside for aside in planned.moved if _number_of(aside) is not None]
+    for newest in entries[:1]:  # before anything is done: in a store, nothing keeps others out
+        _still_torn(log, newest)
     said = {"author": author, "time": instant_text(datetime.now(UTC)), "reason": reason}
     witness_files.put(storage, record, {**said, **_as_record(planned)})
     for aside in planned.given_up:
@@ -403,9 +407,39 @@ def _done(log: Log, planned: Repair, record: str, author: str, reason: str | Non
     for path in planned.taken_away:
         witnesses.take_away(log, path, author, "its version was lost: the log entry was torn")
     for aside in planned.moved:
-        if aside.moved_to is not None:
+        if aside.moved_to is None:
+            continue
+        if aside not in entries:
             storage.move(aside.object, aside.moved_to)
+            continue
+        torn = _still_torn(log, aside)
+        if torn is not None and not storage.move(aside.object, aside.moved_to, torn.data):
+            _still_torn(log, aside)
     return replace(planned, record=record)
+
+
+def _number_of(aside: Aside) -> int | None:
+    """The version whose entry an object is; None where it is none."""
+    return next(iter(parse_names([Path(aside.object).name]).entries), None)
+
+
+def _still_torn(log: Log, aside: Aside) -> TornEntry | None:
+    """An entry that is to be moved, looked at again; None where it is gone: another repair was faster.
+
+    Raises ConflictError where it is whole by now, or others come after it: writers went on.
+    """
+    number = _number_of(aside)
+    assert number is not None
+    path = Path(aside.object)
+    there = parse_names(log.storage.list(LOG_FOLDER, path.name)).entries
+    torn = read_entry(log.storage, number) if number in there else None
+    if there and (torn is None or there[-1] > number) and log.storage.exists(entry_path(there[-1])):
+        raise ConflictError(
+            f"'{log.name}' was written to while it was repaired: '{path}' is not the newest entry, torn, any more",
+            hint=f"run it again: tablever repair {log.name}",
+            file=str(path),
+        )
+    return torn
 
 
 def _as_record(planned: Repair) -> dict[str, Any]:

@@ -15,14 +15,17 @@ from typing import Any
 import deltalake
 import polars as pl
 import pytest
+from obstore.store import MemoryStore
 
 import tablever as tv
-from tablever import errors, witness_files
+from tablever import errors, repairing, witness_files
 from tablever.delta.entries import salvage
 from tablever.log import open_log
 from tablever.storage import LocalStorage
+from tablever.storage.objects import ObjectStorage
 from tests import reading
 from tests.cli.conftest import Shell, shell
+from tests.object_storage.test_bucket import in_memory
 from tests.test_crash import Killed, Machine, watched
 
 __all__ = ["shell"]  # the fixture
@@ -463,6 +466,53 @@ def test_a_repair_takes_nothing_that_was_committed_meanwhile(table: Path) -> Non
     waiting.join(timeout=60)
     assert not answers[0]
     assert tv.resolve_version(table) == version
+
+
+@pytest.mark.parametrize(
+    ("who", "when"),
+    [
+        ("another tool", "before the record"),
+        ("another tool", "before the move"),
+        ("another repair, and a writer", "before the record"),
+        ("another repair, and a writer", "before the move"),
+        ("another repair, and a writer", "in the move"),
+    ],
+)
+def test_a_repair_in_a_store_looks_again(monkeypatch: pytest.MonkeyPatch, who: str, when: str) -> None:
+    """Where nothing keeps two repairs apart, the second takes no version that was committed meanwhile, and says so; nor
+    is a hole made below one that another tool committed on top of a torn entry.
+    """
+    in_memory(monkeypatch, MemoryStore())
+    table = tv.create_table("s3://bucket/t", [{"id": 1}])
+    storage, path = table.log.storage, f"_delta_log/{1:020}.json"
+    storage.put(path, b"")
+    came = list[bytes]()
+
+    def meanwhile() -> None:
+        if not came:
+            came.append(b"")
+            if who == "another tool":
+                storage.put(f"_delta_log/{2:020}.json", storage.get(f"_delta_log/{0:020}.json"))
+            else:
+                tv.repair("s3://bucket/t")
+                assert tv.append("s3://bucket/t", [{"id": 2}])
+            came.append(storage.get(path))
+
+    def first(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def late(*args: Any, **options: Any) -> Any:
+            meanwhile()
+            return original(*args, **options)
+
+        monkeypatch.setattr(owner, name, late)
+
+    moments = {"before the record": (repairing, "_done"), "before the move": (witness_files, "put")}
+    first(*moments.get(when, (ObjectStorage, "move")))
+    with pytest.raises(errors.ConflictError, match="while it was repaired") as caught:
+        tv.repair(table)
+    assert caught.value.file == path
+    assert storage.get(path) == came[-1]
 
 
 def test_what_is_cut_is_told_up_to_the_cut() -> None:

@@ -308,12 +308,14 @@ class LocalStorage:
                 os.fsync(file.fileno())
             sync_folder(path.parent)
 
-    def move(self, relative: str, target: str) -> bool:
+    def move(self, relative: str, target: str, data: bytes | None = None) -> bool:
         """Give an object another name, durably; False where an object has that one already, or there is none to move.
 
-        Dying in between leaves it under both.
+        With ``data``, an object of other bytes is not moved either. Dying in between leaves it under both.
         """
         source, place = self._writable(relative), self._writable(target)
+        if data is not None and not self._holds(relative, data):
+            return False
         with storage_errors(f"move '{source}' to '{place}'"):
             make_folder(place.parent)
             try:
@@ -324,6 +326,12 @@ class LocalStorage:
             source.unlink()
             sync_folder(source.parent)
         return True
+
+    def _holds(self, relative: str, data: bytes) -> bool:
+        try:
+            return self.get(relative) == data
+        except FileNotFoundError:
+            return False
 
     @contextmanager
     def alone(self, folder: str) -> Iterator[None]:

@@ -348,13 +348,17 @@ class ObjectStorage:
         """Open a new object for writing; it is there when its ``with`` block ends."""
         return Upload(self, path)
 
-    def move(self, path: str, target: str) -> bool:
-        """Copy an object, where none has the other name, and remove it; False where one has, or there is none."""
+    def move(self, path: str, target: str, data: bytes | None = None) -> bool:
+        """Copy an object, where none has the other name, and remove it; False where one has, or there is none.
+
+        With ``data``, an object of other bytes is left. No store removes on a condition: what takes the name between
+        the last look and the removal goes.
+        """
         try:
-            data = self.get(path)
+            found = self.get(path)
+            if data not in (None, found) or not self.put_if_absent(target, found) or self.get(path) != found:
+                return False
         except FileNotFoundError:
-            return False
-        if not self.put_if_absent(target, data):
             return False
         self.remove(path)
         return True

@@ -238,10 +238,11 @@ class Storage(Protocol):
     def create(self, path: str) -> NewObject:
         """Open a new object for writing."""
 
-    def move(self, path: str, target: str) -> bool:
+    def move(self, path: str, target: str, data: bytes | None = None) -> bool:
         """Give an object another name, durably; False where an object has that one already, or there is none to move.
 
-        Dying in between leaves it under both.
+        With ``data``, an object of other bytes is not moved either; in an object store, where another may take its name
+        at any moment, as far as a look just before it is removed can tell. Dying in between leaves it under both.
         """
 
     def alone(self, folder: str) -> AbstractContextManager[None]:
