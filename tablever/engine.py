@@ -24,7 +24,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from tablever import expressions
+from tablever import expressions, statements
 from tablever.arrow_types import holds_floats
 from tablever.errors import CorruptionError, QueryError, StorageError, UnsupportedFeatureError
 from tablever.layout import table_schema
@@ -527,6 +527,10 @@ def check_expression(text: str, schema: pa.Schema, what: str, *, predicate: bool
     if not isinstance(text, str):
         raise QueryError(f"{what} must be a text, not {type(text).__name__}", hint='a DuckDB expression: "stars > 3"')
     refuse_surrogates(text, what)
+    data = text.encode()
+    if not text.isascii() and statements.has_other_spaces(statements.cut(data, token_starts(data))):
+        # How DuckDB reads those depends on what stands before, which is not the same where it runs.
+        raise QueryError(f"{what} '{text}' has a space of another alphabet", hint="write plain spaces")
     with cursor() as connection:
         trees = [parse(connection, wrapper.format(text)) for wrapper in expressions.WRAPPERS]
         tree = expressions.only_expression(trees, text, what)

@@ -74,12 +74,14 @@ def only_reads(text: str, catalog: Catalog) -> bool:
     """Whether statements are all SELECTs of versioned tables, which neither make, set nor list anything in DuckDB."""
     check_text(text)
     with engine.confined_cursor(catalog.folders()) as connection, engine.query_errors("the query"):
-        parsed = "".join(part.query for part in _statements(connection, text))
-        tree = engine.parse(connection, parsed)
-    if not only_selects(tree) or lists_tables(tree):
-        return False
-    tokens = _tokens(parsed.encode(errors="surrogatepass"))
-    return all(catalog.find(each.path) is not None for each in statements.tree_references(tree, tokens))
+        parsed = [(part.query, engine.parse(connection, part.query)) for part in _statements(connection, text)]
+    for part, tree in parsed:
+        if not only_selects(tree) or lists_tables(tree):
+            return False
+        tokens = _tokens(part.encode(errors="surrogatepass"))
+        if any(catalog.find(each.path) is None for each in statements.tree_references(tree, tokens)):
+            return False
+    return bool(parsed)
 
 
 class Session:
@@ -142,6 +144,7 @@ class Session:
         if verb == "EXECUTE" and name in self._prepared:
             self._run(self._prepared[name], "PREPARE")  # anew: DuckDB would read the versions that it was made for
         with self.errors():
+            _refuse_other_reading(self._connection, rewritten)
             result = Result(self._connection.sql(rewritten), self.errors)
         if verb == "PREPARE":
             self._prepared[name] = text
@@ -418,7 +421,19 @@ def _statements(connection: DuckDBPyConnection, text: str) -> list[Any]:
     """A text's statements as DuckDB cuts it. Offsets in trees are those of their texts, not of the one given."""
     data = statements.plain_spaces(text).encode(errors="surrogatepass")
     ordered = statements.aliases_first(data, _tokens(data), engine.name_words)
-    return connection.extract_statements(ordered.decode(errors="surrogatepass"))
+    parts = connection.extract_statements(ordered.decode(errors="surrogatepass"))
+    for part in parts:
+        _refuse_other_reading(connection, part.query)
+    return parts
+
+
+def _refuse_other_reading(connection: DuckDBPyConnection, text: str) -> None:
+    """Refuse a statement that DuckDB would not run as it stands, and so not as it was judged.
+
+    It replaces spaces of other alphabets before it parses, and errs about what is quoted behind E'' and /* ' */.
+    """
+    if not text.isascii() and [part.query for part in connection.extract_statements(text)] != [text]:
+        raise QueryError("the SQL can be read in two ways: it has spaces of other alphabets", hint="write plain spaces")
 
 
 def _tokens(data: bytes) -> list[Token]:

@@ -154,6 +154,12 @@ def plain_spaces(text: str) -> str:
     return _QUOTED_OR_SPACE.sub(lambda found: " " if found[2] else found[0], text)
 
 
+def has_other_spaces(tokens: Sequence[Token]) -> bool:
+    """Whether spaces of other alphabets stand where DuckDB's parser may take them for plain ones, or for letters."""
+    quoted = (each.text[:1] == '"' or (each.kind == "string_const" and each.text[:1] != "$") for each in tokens)
+    return any(re.search(_SPACE, each.text) for each, safe in zip(tokens, quoted, strict=True) if not safe)
+
+
 def aliases_first(data: bytes, tokens: Sequence[Token], names: Callable[[], Container[str]]) -> bytes:
     """The text with ``t AT (…) alias`` written as DuckDB's grammar has it: ``t alias AT (…)``.
 

@@ -229,6 +229,35 @@ def test_nothing_is_written_inside_a_query(root: Path, tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
+def test_what_is_judged_is_what_runs(root: Path, tmp_path: Path) -> None:
+    """Spaces that DuckDB reads as letters at first and as spaces later hide no statement, nor another file's name."""
+    outside = tmp_path / "outside"
+    before = contents(tmp_path)
+    hidden = f"SELECT \xa0$y$ , $y$; COPY (SELECT 1) TO '{root}/new.csv'; --$y$ FROM (SELECT 1 AS \xa0$y$)"
+    renamed = f"COPY /* ' */ (SELECT 1) TO '{outside}/a\xa0b.csv' -- '"
+    for first in ("SELECT 1 /* ' */; ", "SELECT E'\\''; "):
+        for last in (hidden, f"EXPLAIN ANALYZE {hidden}", renamed):
+            with pytest.raises(QueryError, match="can be read in two ways"):
+                tv.query(first + last, root=root, allow_folders=[outside])
+            with tv.connect(root, allow_folders=[outside]) as session, pytest.raises(QueryError):
+                session.sql(first + last)
+            assert contents(tmp_path) == before
+    with pytest.raises(QueryError):
+        tv.query(hidden, root=root)
+    assert contents(tmp_path) == before
+
+
+def test_an_expression_is_read_in_one_way(root: Path) -> None:
+    """A condition or a value has plain spaces, which are read alike wherever it stands; texts and names have any."""
+    table = tv.create_table(root / "spaced", [{"id": 1, "a\xa0b": "x\xa0y"}])
+    assert tv.read_version(table, where="\"a\xa0b\" = 'x\xa0y' -- \xa0").num_rows == 1
+    for text in ("id\xa0= 1", "length(\xa0$y$ || $y$) = 1", "$\xa0$x$\xa0$ = 'x'", "id = 1 \ufeff"):
+        with pytest.raises(QueryError, match="has a space of another alphabet"):
+            tv.read_version(table, where=text)
+        with pytest.raises(QueryError, match="has a space of another alphabet"):
+            tv.update(table, {"id": f"CASE WHEN {text} THEN 1 END"}, where="true")
+
+
 def test_a_refusal_inside_a_query_says_how_to_write_it(root: Path) -> None:
     """What stands inside a statement is named, and sent where it can stand; what only looks like it runs."""
     for verb, body in {"COPY": "COPY orders TO 'x.csv'", "INSERT": "WITH y AS (SELECT 1) INSERT INTO t FROM y"}.items():
