@@ -101,12 +101,23 @@ def multiset(rows: Rows, columns: Sequence[Column]) -> Counter[Hashable]:
 
 
 @dataclass(frozen=True)
+class Check:
+    """A CHECK constraint: a condition on one column in Spark's SQL, and what it says of a row."""
+
+    name: str
+    sql: str
+    column: str
+    test: Test
+
+
+@dataclass(frozen=True)
 class State:
     """What one version holds. ``rows`` are in some order that means nothing."""
 
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
@@ -124,12 +135,13 @@ class State:
         return identity(row, self.columns)
 
     def same_as(self, other: State) -> bool:
-        """Whether the two hold the same rows, columns and key."""
+        """Whether the two hold the same rows, columns, key and constraints."""
         return (
             self.multiset() == other.multiset()
             and [(c.name, c.delta, c.nullable) for c in self.columns]
             == [(c.name, c.delta, c.nullable) for c in other.columns]
             and self.key == other.key
+            and {(c.name, c.sql) for c in self.checks} == {(c.name, c.sql) for c in other.checks}
         )
 
 
@@ -152,11 +164,12 @@ class Commit:
 
 
 class Refused(Exception):  # noqa: N818 - what the store must do, not an error of this module
-    """The store must raise this error, and leave the table as it was."""
+    """The store must raise this error, or one of those that may be told in its place, and leave the table as it was."""
 
-    def __init__(self, kind: type[errors.TableverError]) -> None:
+    def __init__(self, kind: type[errors.TableverError], *others: type[errors.TableverError]) -> None:
         super().__init__(kind.__name__)
         self.kind = kind
+        self.kinds = (kind, *others)
 
 
 class Undetermined(Exception):  # noqa: N818
@@ -253,6 +266,19 @@ class Model:
         after = checked(replace(self.head, key=tuple(key), columns=columns))
         return self.commit("set-key", after, Counts(0, 0))
 
+    def set_not_null(self, names: Sequence[str]) -> int | None:
+        columns = tuple(replace(c, nullable=c.nullable and c.name not in names) for c in self.head.columns)
+        return self.commit("set-not-null", checked(replace(self.head, columns=columns)), Counts(0, 0))
+
+    def add_constraint(self, check: Check) -> int | None:
+        for known in self.head.checks:
+            if known.name.lower() == check.name.lower():
+                if known.sql != check.sql:
+                    raise Refused(errors.AlreadyExistsError)
+                return None
+        after = checked(replace(self.head, checks=(*self.head.checks, check)))
+        return self.commit("add-constraint", after, Counts(0, 0))
+
 
 def undo_keyed(before: State, after: State, head: State) -> State:
     """The head without what ``after`` changed; refused where the head's rows of those keys are others by now."""
@@ -280,15 +306,29 @@ def undo_keyless(before: State, after: State, head: State) -> State:
 
 
 def checked(state: State) -> State:
-    """The state itself, if its key and its NOT NULL columns hold."""
+    """The state itself, if its key, its NOT NULL columns and its constraints hold."""
+    broken = [*broken_columns(state), *broken_checks(state)]
+    if broken:
+        raise Refused(*broken)
+    return state
+
+
+def broken_columns(state: State) -> list[type[errors.TableverError]]:
+    """What the key or a NOT NULL column is broken by: the first thing that there is."""
     for column in state.columns:
         if not (column.nullable and column.name not in state.key) and any(
             row.get(column.name) is None for row in state.rows
         ):
-            raise Refused(errors.InvalidKeyError if column.name in state.key else errors.ConstraintError)
-    if state.key and len(state.by_key()) < len(state.rows):
-        raise Refused(errors.DuplicateKeyError)
-    return state
+            return [errors.InvalidKeyError if column.name in state.key else errors.ConstraintError]
+    return [errors.DuplicateKeyError] if state.key and len(state.by_key()) < len(state.rows) else []
+
+
+def broken_checks(state: State) -> list[type[errors.TableverError]]:
+    """What constraints are broken by: rows for which one is false or unknown, or that its column is not there."""
+    if not {check.column for check in state.checks} <= {column.name for column in state.columns}:
+        return [errors.UnsupportedFeatureError]
+    broken = any(check.test(row) is not True for check in state.checks for row in state.rows)
+    return [errors.ConstraintError] if broken else []
 
 
 def net(before: State, after: State) -> Counts:

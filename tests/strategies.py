@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from tests.model import Column, Row
+from tests.model import Check, Column, Row
 
 INTEGERS = {pa.int8(): 8, pa.int16(): 16, pa.int32(): 32, pa.int64(): 64}
 TEXTS = (
@@ -398,6 +398,18 @@ def predicates(
     column = draw(st.sampled_from(candidates))
     value = draw(literals(column, pools, rows))
     return comparison(column, draw(st.sampled_from(["=", "<=", ">=", "<", ">", "<>"])), value)
+
+
+@st.composite
+def checks(draw: st.DrawFn, columns: Sequence[Column], name: str) -> Check:
+    """A constraint that most rows satisfy: a bound of numbers, a text that texts are not, of others that they are."""
+    column = draw(st.sampled_from(list(columns)))
+    of, in_spark = column.name, "`" + column.name.replace("`", "``") + "`"
+    if column.type in INTEGERS and draw(st.booleans()):
+        return Check(name, f"{in_spark} >= -1", of, lambda row: row.get(of) is not None and row[of] >= -1)
+    if pa.types.is_string(column.type) and draw(st.booleans()):
+        return Check(name, f"{in_spark} IS NULL OR {in_spark} <> 'a'", of, lambda row: row.get(of) != "a")
+    return Check(name, f"{in_spark} IS NOT NULL", of, lambda row: row.get(of) is not None)
 
 
 @st.composite

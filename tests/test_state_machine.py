@@ -24,7 +24,7 @@ from tablever import errors
 from tablever.model import Version
 from tablever.spans import numbers_of
 from tests import content_hash, reading
-from tests.model import Column, Commit, Counts, Model, Refused, Row, State, Undetermined, identity, multiset
+from tests.model import Check, Column, Commit, Counts, Model, Refused, Row, State, Undetermined, identity, multiset
 from tests.strategies import (
     KEY_TYPES,
     NESTED,
@@ -32,6 +32,7 @@ from tests.strategies import (
     Shape,
     arrow_table,
     assignments,
+    checks,
     more_columns,
     predicates,
     retyped,
@@ -40,6 +41,7 @@ from tests.strategies import (
 
 EFFORT = {"quick": (3, 6), "default": (12, 10), "thorough": (300, 25)}
 EXAMPLES, STEPS = EFFORT[os.environ.get("HYPOTHESIS_PROFILE", "default")]
+CHECKS = ("First", "second")
 CHANGES = {"insert": 1, "update_postimage": 1, "delete": -1, "update_preimage": -1}
 
 
@@ -57,6 +59,7 @@ class Store(RuleBasedStateMachine):
         self.returned: dict[int, Version] = {}
         self.loads: dict[str, tuple[str, list[Row], tuple[Column, ...], int]] = {}
         self.lost: set[int] = set()
+        self.tags: dict[str, int] = {}
 
     def teardown(self) -> None:
         if hasattr(self, "session"):
@@ -81,7 +84,7 @@ class Store(RuleBasedStateMachine):
         except Undetermined:
             return
         except Refused as refused:
-            with pytest.raises(refused.kind):
+            with pytest.raises(refused.kinds):
                 actual()
             assert reading.contents(self.path) == before, "a refused write left something behind"
             return
@@ -137,7 +140,7 @@ class Store(RuleBasedStateMachine):
         try:
             self.model = Model.create(self.base.columns, self.base.key, rows)
         except Refused as refused:
-            with pytest.raises(refused.kind):
+            with pytest.raises(refused.kinds):
                 tv.create_table(self.path, arrow_table(rows, self.base.columns), **options)
             assert not reading.contents(self.path), "a refused creation left something behind"
             self.model = Model.create(self.base.columns, self.base.key, [])
@@ -231,12 +234,13 @@ class Store(RuleBasedStateMachine):
     @rule(data=st.data())
     def overwrite_and_replace_schema(self, data: st.DataObject) -> None:
         fixed = {*self.head.key, *self.base.partition_by}
+        checked = {check.column for check in self.head.checks}  # of another type, a condition may have another meaning
         columns: list[Column] = []
         for column in self.head.columns:
             choice = (
                 data.draw(st.sampled_from(["keep", "keep", "drop", "retype"])) if column.name not in fixed else "keep"
             )
-            if choice == "retype":
+            if choice == "retype" and column.name not in checked:
                 column = replace(column, type=data.draw(st.sampled_from(PRIMITIVES + NESTED)))  # noqa: PLW2901
             if choice != "drop":
                 columns.append(column)
@@ -272,6 +276,30 @@ class Store(RuleBasedStateMachine):
         if able:
             key = data.draw(st.lists(st.sampled_from(able), min_size=1, max_size=2, unique=True), label="key")
             self.run(lambda: self.model.set_key(key), lambda: tv.set_key(self.path, key))
+
+    @rule(data=st.data())
+    def set_not_null(self, data: st.DataObject) -> None:
+        able = [c.name for c in self.head.columns if all(row.get(c.name) is not None for row in self.head.rows)]
+        names = able if able and data.draw(st.booleans(), label="able") else [c.name for c in self.head.columns]
+        chosen = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True), label="columns")
+        self.run(lambda: self.model.set_not_null(chosen), lambda: tv.set_not_null(self.path, chosen))
+
+    @precondition(lambda self: len(self.head.checks) < len(CHECKS))
+    @rule(data=st.data())
+    def add_constraint(self, data: st.DataObject) -> None:
+        """Once added, it is there whatever the letters of its name, and no other has it."""
+        check = data.draw(checks(self.head.columns, CHECKS[len(self.head.checks)]), label="check")
+        options = self.options(data)
+        self.constrain(check, **options)
+        if check in self.head.checks:
+            self.constrain(replace(check, name=check.name.upper()))
+            self.constrain(replace(check, sql=f"{check.sql} OR false"))
+
+    def constrain(self, check: Check, **options: Any) -> None:
+        self.run(
+            lambda: self.model.add_constraint(check),
+            lambda: tv.add_constraint(self.path, check.name, check.sql, **options),
+        )
 
     @rule(data=st.data())
     def compact(self, data: st.DataObject) -> None:
@@ -342,8 +370,10 @@ class Store(RuleBasedStateMachine):
     def ref(self, data: st.DataObject, number: int) -> Any:
         """Any way to name a version."""
         back = len(self.model.versions) - 1 - number
-        moment = tv.list_versions(self.path)[number].timestamp
+        versions = tv.list_versions(self.path)
+        moment, content = versions[number].timestamp, versions[number].content_hash or ""
         newest = number == len(self.model.versions) - 1
+        last_of_content = all(version.content_hash != content for version in versions[number + 1 :])
         refs = [
             number,
             str(number),
@@ -352,9 +382,11 @@ class Store(RuleBasedStateMachine):
             moment,
             moment.isoformat(),
             *(["latest"] if newest else []),
+            *([content, content[:10]] if content and last_of_content else []),  # sha: and 6 digits or more
+            *(f"{name}~{tagged - number}" for name, tagged in self.tags.items() if tagged >= number),
         ]
         ref = data.draw(st.sampled_from(refs), label="ref")
-        times = [version.timestamp for version in tv.list_versions(self.path)]
+        times = [version.timestamp for version in versions]
         if ref in (moment, moment.isoformat()) and times.count(moment) > 1:
             return number
         return ref
@@ -482,7 +514,6 @@ class Remembered(Store):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tags: dict[str, int] = {}
         self.deleted: set[str] = set()
         self.runs: set[tuple[int, str]] = set()
         self.unlinked: set[tuple[int, str]] = set()
@@ -582,6 +613,9 @@ class Remembered(Store):
         for name, number in self.tags.items():
             found = tv.read_version(self.path, name)
             reading.assert_state(found, self.model.versions[number].state, f"tag {name}")
+            assert tv.resolve_version(self.path, f"{name}~{number}").number == 0
+            with pytest.raises(errors.VersionNotFoundError):
+                tv.resolve_version(self.path, f"{name}~{number + 1}")
         for number, run in self.runs:
             assert any(each.version == number for each in tv.versions_of(self.path, run))
         assert tv.verify(self.path).damaged == ()
