@@ -121,10 +121,10 @@ def test_readme_has_two_commands() -> None:
     assert commands[1].endswith("pytest")
 
 
-def test_ci_takes_the_readme_command() -> None:
-    """.ci/run finds exactly the README's test command."""
+def test_ci_takes_the_readme_commands() -> None:
+    """.ci/run finds exactly the README's two commands."""
     script = (ROOT / ".ci" / "run").read_text("utf-8")
-    pattern = re.search(r"grep -m 1 -E '([^']+)' README.md", script)
-    assert pattern is not None
-    assert len(re.findall(pattern[1], README, re.MULTILINE)) == 1
+    patterns = re.findall(r"grep -m 1 -E '([^']+)' README.md", script)
+    found = [[line for line in README.splitlines() if re.search(pattern, line)] for pattern in patterns]
+    assert sorted(found) == [[line] for line in sorted(re.findall(r"^python3 -m venv .*$", README, re.MULTILINE))]
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
