@@ -232,7 +232,7 @@ def test_small_files_become_few_and_deleted_rows_go(tmp_path: Path) -> None:
 def test_damage_is_not_copied_on_write(tmp_path: Path, write: Callable[[Path], object]) -> None:
     """Nor is it where a write rewrites a file for the rows of it that stay: it is refused, and the file is named."""
     rows = [{"id": n, "text": f"row {n}"} for n in range(4)]
-    for name, text in (("t", "row 3"), ("other", "raw 3")):
+    for name, text in (("t", "abc 3"), ("other", "xyz 9")):
         tv.create_table(tmp_path / name, [*rows[:3], {"id": 3, "text": text}], key="id", deletes="copy-on-write")
     path = tmp_path / "t"
     (file,), (other,) = files(path), files(tmp_path / "other")

@@ -84,8 +84,9 @@ def test_help_has_an_example(shell: Shell, name: str) -> None:
     lines = [line.removesuffix(" < report.sql") for line in answer.out.splitlines()]
     typed = [shlex.split(line)[1:] for line in lines if line.startswith("    tablever ")]
     assert name in [words[0] for words in typed]
+    whole = click.Context(cli, info_name="tablever", **cli.context_settings)  # a command keeps the first one's -h
     for command, *arguments in typed:
-        cli.commands[command].make_context(command, arguments)
+        cli.commands[command].make_context(command, arguments, parent=whole)
     assert all(
         isinstance(param, click.Argument) or param.help
         for param in cli.commands[name].params
