@@ -259,6 +259,9 @@ class LogFiles:
         except FileNotFoundError:
             # another tool cleaned the log while we read it, or the list of the folder is old
             self.relist()
+        except CorruptionError:  # of an entry on the way from a known state: a checkpoint may lie behind it
+            if not known:
+                raise
         try:
             return self._replay(number, {})
         except FileNotFoundError as error:

@@ -185,6 +185,24 @@ def test_a_writer_reads_none_of_its_own_commits(tmp_path: Path, monkeypatch: pyt
     assert version.rows == 3
 
 
+def test_a_damaged_entry_that_a_checkpoint_covers_is_read_around(tmp_path: Path) -> None:
+    """What a handle has read before makes no version unreadable: a checkpoint behind a damaged entry serves it, too."""
+    path = tmp_path / "t"
+    tv.create_table(path, [{"id": 0}], key="id")
+    for n in (1, 2, 3):
+        tv.append(path, [{"id": n}])
+    DeltaTable(path, version=2).create_checkpoint()
+    entry = path / "_delta_log" / f"{2:020}.json"
+    data = entry.read_bytes()
+    entry.write_bytes(data.replace(b'"numRecords', b'"numRecorda'))
+    assert entry.read_bytes() != data
+    fresh, used = open_log(path), open_log(path)
+    used.snapshot(1)
+    assert used.snapshot(3) == fresh.snapshot(3)
+    with pytest.raises(CorruptionError):
+        used.version(2)
+
+
 def test_a_look_that_fails_after_the_commit_does_not_fail_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once an entry is in the log, the write returns its version, though the disk lets nobody look any more."""
     writer = tv.create_table(tmp_path / "t", [{"id": 1}], key="id")
