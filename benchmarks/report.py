@@ -65,7 +65,7 @@ def machine() -> str:
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()}"
     return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, {system}"
 
 
