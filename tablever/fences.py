@@ -116,8 +116,7 @@ def opened_folder(path: str, root: str) -> Iterator[int | None]:
         return
     folder = os.open(path, _FLAGS | os.O_DIRECTORY)
     try:
-        real = _opened_path(folder, path) + "/"
-        yield folder if lies_in(real, [_real_folder(root)]) or lies_in(real, [os.path.realpath(root)]) else None
+        yield folder if _lies_within(_opened_path(folder, path) + "/", root) else None
     finally:
         os.close(folder)
 
@@ -146,11 +145,16 @@ def check_regular(found: os.stat_result, path: str) -> None:
 
 
 def _check(real: str, path: str, root: str, allowed: Sequence[str]) -> None:
-    if lies_in(real, [_real_folder(root)]):
-        return
-    # a root that is itself a link may point elsewhere by now
-    if not lies_in(real, [os.path.realpath(folder) for folder in (root, *allowed)]):
+    if not _lies_within(real, root, allowed):
         raise outside(real, f"'{path}' is a link that leads" if real != path else "a file lies")
+
+
+def _lies_within(real: str, root: str, allowed: Sequence[str] = ()) -> bool:
+    """Whether a path without links is below the table's folder or an allowed one."""
+    if lies_in(real, [_real_folder(root)]):
+        return True
+    # a root that is itself a link may point elsewhere by now
+    return lies_in(real, [os.path.realpath(folder) for folder in (root, *allowed)])
 
 
 @lru_cache(maxsize=256)
