@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import warnings
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 import tablever as tv
 from tablever import errors
@@ -518,6 +521,51 @@ def test_paths_that_lead_out_of_the_table(tmp_path: Path) -> None:
         for reader in reading.OURS.values():
             with pytest.raises(errors.UnsupportedFeatureError):
                 reader(path, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("-0.001", "0.0-1"), ("-0.500", "0.-500"), ("-1.050", "-1.-50"), ("-12.000", "-12.000")]
+)
+def test_negative_decimals_in_partitions_of_deltalake(tmp_path: Path, value: str, text: str) -> None:
+    """deltalake 1.6.6 commits texts that are no decimals and cannot read them; here they are what was meant."""
+    path = tmp_path / "t"
+    rows = pa.table({"id": [1], "amount": pa.array([Decimal(value)], pa.decimal128(9, 3))})
+    with contextlib.suppress(DeltaError):
+        write_deltalake(path, rows, partition_by=["amount"])
+    assert f'"{text}"' in (path / "_delta_log" / f"{0:020}.json").read_text()
+    assert_states(path, {0: rows.to_pylist()})
+    assert tv.read_version(path, where=f"amount = {value}").num_rows == 1
+    assert tv.query(f"SELECT id FROM t WHERE amount < {value} + 0.0005", root=tmp_path).num_rows == 1
+
+
+def test_negative_decimals_that_deltalake_compacts(tmp_path: Path) -> None:
+    """What its `optimize` makes of our table, unreadable to itself, is the same rows to us."""
+    path = tmp_path / "t"
+    schema = pa.schema([("id", pa.int64()), ("amount", pa.decimal128(5, 2))])
+    rows = [{"id": n, "amount": Decimal("-0.01")} for n in range(2)]
+    tv.create_table(path, pa.Table.from_pylist(rows[:1], schema), partition_by=["amount"])
+    tv.append(path, pa.Table.from_pylist(rows[1:], schema))
+    with pytest.raises(DeltaError, match=re.escape("'0.-1'")):
+        DeltaTable(path).optimize.compact()
+    assert_states(path, {0: rows[:1], 1: rows, 2: rows})
+    assert not tv.diff_versions(path, 1, 2)
+
+
+def test_a_partition_text_that_is_no_decimal(tmp_path: Path) -> None:
+    """It is named, whoever wrote it."""
+    path = tmp_path / "t"
+    rows = pa.table({"id": [1], "amount": pa.array([Decimal("1.50")], pa.decimal128(5, 2))})
+    write_deltalake(path, rows, partition_by=["amount"])
+    entry = path / "_delta_log" / f"{0:020}.json"
+    for text in ("1.5O", "1.-500", "--1.-50", "1-.50"):
+        entry.write_text(
+            entry.read_text().replace('{"amount":"1.50"}', json.dumps({"amount": text}, ensure_ascii=False))
+        )
+        with pytest.raises(errors.CorruptionError, match=re.escape(f"not a decimal128(5, 2): '{text}'")):
+            tv.read_version(path)
+        entry.write_text(
+            entry.read_text().replace(json.dumps({"amount": text}, ensure_ascii=False), '{"amount":"1.50"}')
+        )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ in a partition column cannot be stored and is refused on the way in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
@@ -17,6 +18,9 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 # What Hive and Spark escape in the names of partition folders.
 HIVE_ESCAPED = frozenset([*map(chr, range(1, 32)), *"\x7f\"#%'*/:=?\\{[]^"])
 LONGEST_NAME = 255
+# deltalake up to 1.6.6 prints the quotient and the remainder by 10**scale, each with its sign: "0.-1" for -0.01,
+# "-1.-50" for -1.50. No other value gives these, and it cannot read them itself.
+_DELTALAKE_BELOW_ZERO = re.compile(r"-?(?P<whole>\d+)\.0*-(?P<fraction>\d+)", re.ASCII)
 
 
 def parse(texts: Sequence[str | None], kind: pa.DataType) -> pa.Array:
@@ -34,16 +38,21 @@ def parse(texts: Sequence[str | None], kind: pa.DataType) -> pa.Array:
         if pa.types.is_timestamp(kind):
             return _parse_timestamps(values, kind)
         if pa.types.is_decimal(kind):
-            return pa.array([None if v is None else _decimal(v) for v in values.to_pylist()], kind)
+            return pa.array([None if v is None else _decimal(v, kind.scale) for v in values.to_pylist()], kind)
         return values.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ArithmeticError) as error:
         raise CorruptionError(f"a partition value in the log is not a {kind}: {error}") from error
 
 
-def _decimal(text: str) -> object:
-    from decimal import Decimal
+def _decimal(text: str, scale: int) -> object:
+    from decimal import Decimal, InvalidOperation
 
-    return Decimal(text)
+    try:
+        if (halves := _DELTALAKE_BELOW_ZERO.fullmatch(text)) and len(halves["fraction"]) <= scale:
+            return -(Decimal(halves["whole"]) + Decimal(halves["fraction"]).scaleb(-scale))
+        return Decimal(text)
+    except InvalidOperation:
+        raise ArithmeticError(f"'{text}'") from None
 
 
 def _parse_timestamps(values: pa.Array, kind: pa.DataType) -> pa.Array:
