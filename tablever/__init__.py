@@ -39,7 +39,7 @@ From the edges inwards; imports run down this list only:
     freeing, ledger                 what a vacuum removes; which objects the versions need
     scan, decode, layout            what must be read to have a version's rows, and how it lies in files
     digest_cache                    the digest of a version where it is known unread
-    log, logfiles                   the log of one table
+    log, logcache, logfiles         the log of one table: a handle, what it has read, the folder
     witness_files                   tags, runs and pins as objects beside it
     sealed                          objects that hold a digest of themselves
     tail                            the newest entries of a log, as far as they are torn

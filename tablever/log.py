@@ -8,13 +8,9 @@ be dropped and made anew at the same place).
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import threading
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,20 +18,20 @@ from urllib.parse import unquote
 
 from tablever import witness_files
 from tablever.columns import did_you_mean
-from tablever.delta import commits, features, replay, seals
-from tablever.delta.actions import Action, Add, Remove
+from tablever.delta import commits, seals
+from tablever.delta.actions import Action
 from tablever.delta.listing import entry_path
 from tablever.errors import (
     CorruptionError,
     InvalidInputError,
-    TableverError,
     TagNotFoundError,
     VersionNotFoundError,
     VersionVacuumedError,
 )
 from tablever.fences import checked_folders
+from tablever.logcache import LogCache, recorded_digest
 from tablever.logfiles import LogFiles, no_table
-from tablever.model import EMPTY, ChangeFile, DataFile, Digest, Signature, Snapshot, Tag, Vacuumed, Version, Witness
+from tablever.model import EMPTY, ChangeFile, Digest, Signature, Snapshot, Tag, Vacuumed, Version, Witness
 from tablever.refs import AsOf, HashPrefix, Number, Ref, Relative, TagName, parse_ref
 from tablever.spans import holds, nearest
 from tablever.storage import Place, Storage, open_storage, reaching
@@ -43,9 +39,6 @@ from tablever.texts import plural
 
 __all__ = ["Entry", "HasLog", "Log", "TableLike", "entry_path", "open_log"]
 
-logger = logging.getLogger("tablever")
-
-KEPT_SNAPSHOTS = 16
 VACUUM = "tablever.vacuum"  # the application id under which a snapshot knows the newest vacuum of ours
 
 
@@ -56,56 +49,6 @@ class Entry:
     number: int
     data: bytes
     actions: tuple[Action, ...]
-
-
-@dataclass(frozen=True)
-class _Time:
-    milliseconds: int
-    from_file: bool
-
-
-@dataclass(frozen=True)
-class _Built:
-    state: replay.State
-    snapshot: Snapshot
-
-
-class _History:
-    """Versions in their order: each is told the rows of the one before, and of the files it removes."""
-
-    def __init__(self) -> None:
-        self.versions: dict[int, Version] = {}
-        self.newest = -1
-        self.rows: int | None = None
-        self.files: dict[replay.Identity, int] = {}
-
-    def note(self, version: Version, actions: list[Action]) -> None:
-        self.versions[version.number] = version
-        self.newest = version.number
-        self.rows = version.rows
-        for action in actions:
-            if isinstance(action, Remove):
-                self.files.pop(replay.identity(action.file), None)
-        for action in actions:
-            if isinstance(action, Add) and action.file.rows is not None:
-                self.files[replay.identity(action.file)] = action.file.rows
-
-
-class _Known:
-    """What a handle has read of one table's log.
-
-    Where another table takes the place of that one, a new object takes the place of this, at once and whole. Whoever
-    still reads the old table goes on with the object that it began with, and fills what nobody asks any more.
-    """
-
-    def __init__(self, files: LogFiles) -> None:
-        self.files = files
-        self.head: _Built | None = None
-        self.snapshots: dict[int, _Built] = {}
-        self.times: dict[int, _Time] = {}
-        self.versions: dict[int, Version] = {}
-        self.history = _History()
-        self.digest: tuple[int, Digest | None] | None = None
 
 
 class Log:
@@ -121,15 +64,15 @@ class Log:
         self.storage = storage
         self.uri = uri if uri is not None else storage.uri
         self.name = storage.name
-        self._lock = threading.Lock()
         self._forget()
 
     def _forget(self) -> None:
-        self._known = _Known(LogFiles(self.storage, self.name))
+        # At once and whole: whoever still reads the table that was here goes on with the cache that it began with.
+        self._cache = LogCache(self.storage, self.name)
 
     @property
     def _files(self) -> LogFiles:
-        return self._known.files
+        return self._cache.files
 
     def __repr__(self) -> str:
         return f"Log({self.uri!r})"
@@ -141,28 +84,25 @@ class Log:
         """The newest version's number, as the disk has it now. Raises TableNotFoundError."""
         return self._look()[1]
 
-    def _look(self) -> tuple[_Known, int]:
-        """What is known of the table that is there now, and its newest version's number."""
-        known = self._known  # another thread may forget it at any moment
-        number = known.files.head_number()
+    def _look(self) -> tuple[LogCache, int]:
+        """The cache of the table that is there now, and its newest version's number."""
+        cache = self._cache  # another thread may forget it at any moment
+        number = cache.files.head_number()
         if number is None:
             self._forget()
-            known = self._known
-            number = known.files.head_number()
+            cache = self._cache
+            number = cache.files.head_number()
         if number is None:
             raise no_table(self.uri, self.storage.place)
-        return known, number
+        return cache, number
 
     def head(self) -> Snapshot:
         """The newest version, as the disk has it now; two looks at the disk where nothing changed.
 
         Raises TableNotFoundError, CorruptionError, UnsupportedFeatureError.
         """
-        known, number = self._look()
-        head = known.head  # another thread may set it at any moment
-        if head is None or head.snapshot.version != number:
-            known.head = head = self._load(known, number)
-        return head.snapshot
+        cache, number = self._look()
+        return cache.head(number)
 
     def snapshot(self, number: int) -> Snapshot:
         """One version.
@@ -174,7 +114,7 @@ class Log:
             CorruptionError: an entry is missing, cut, or damaged; ``file`` names it.
             UnsupportedFeatureError: the version needs a feature that we do not read.
         """
-        return self._load(self._having(number), number).snapshot
+        return self._having(number).snapshot(number)
 
     def entry(self, number: int) -> Entry:
         """A version's log entry. Raises as ``snapshot``; other versions' entries play no part."""
@@ -213,8 +153,8 @@ class Log:
 
     def oldest_number(self) -> int:
         """The oldest version that the log still builds. Raises TableNotFoundError."""
-        known, newest = self._look()
-        return min(known.files.relist().first_readable or 0, newest)
+        cache, newest = self._look()
+        return min(cache.files.relist().first_readable or 0, newest)
 
     def version(self, number: int) -> Version:
         """What the log says of one version; its rows from its snapshot where the entry does not say them.
@@ -222,64 +162,25 @@ class Log:
         A version of which only a checkpoint is left has the operation "unknown" and an empty commit hash.
         Raises as ``snapshot``.
         """
-        known = self._having(number)
-        found = known.versions.get(number)
-        if found is None:
-            found = known.versions[number] = self._describe(known, number)
-        return found
+        return self._having(number).version(number)
 
     def versions_of(self, numbers: Sequence[int]) -> Iterator[Version]:
         """What ``version`` says of versions that there are; of an object store, some entries are fetched at once.
 
         Raises where it comes to one whose entry is gone, or damaged, and ends there.
         """
-        known = self._known
-        read = {number: version for number in numbers if (version := known.versions.get(number)) is not None}
-        # Decided once: what other threads read meanwhile must not shift who gets which entry.
-        unread = [number for number in dict.fromkeys(numbers) if number not in read]
-        found = zip(unread, known.files.entries(unread), strict=True)
-        for number in numbers:
-            if number not in read:
-                known.versions[number] = read[number] = self._describe_entry(known, *next(found))
-            yield read[number]
+        return self._cache.versions_of(numbers)
 
     def committed(self, number: int, data: bytes) -> Version:
         """What ``version`` says of an entry that was put just now, from its bytes; nobody need read it again."""
-        known = self._known
-        known.files.keep(number, data)
-        values = known.files.decode(number, data)
-        info = commits.find_info(values)
-        known.files.note_time(number, info)
-        known.digest = number, _recorded_digest(commits.own_record(info) or {})
-        self._carry(known, number, data, values)
-        version = known.versions[number] = self._describe_values(known, number, data, values)
-        return version
-
-    def _carry(self, known: _Known, number: int, data: bytes, values: list[dict[str, Any]]) -> None:
-        """Make the head of an entry that was put just now, where it is the newest; else the next look reads it."""
-        try:
-            is_newest = known.files.is_newest(number, data)  # also of a table just made: to know it from another there
-            head = known.head
-            if is_newest and head is not None and head.snapshot.version == number - 1:
-                state = replay.apply(head.state, known.files.actions(number, values))
-                known.head = self._built(known, number, state)
-        except TableverError:  # the version is in the log: whoever looks next is told
-            logger.info("the head of '%s' is read again", self.name, exc_info=True)
+        return self._cache.committed(number, data)
 
     def signature(self, number: int) -> Signature:
         """When a version was made, by whom and why: what ``version`` says, and of its entry no more is read than that.
 
         Raises as ``snapshot``.
         """
-        known = self._having(number)
-        try:
-            info = known.files.info(number)
-        except VersionVacuumedError:
-            version = self.version(number)
-        else:
-            time = commits.to_datetime(self._time(known, number).milliseconds)
-            version = commits.to_version(number, info, commits.Counts(), before=None, commit_hash="", timestamp=time)
-        return Signature(version.timestamp, version.author, version.message)
+        return self._having(number).signature(number)
 
     def versions(self) -> list[Version]:
         """Every version whose log entry is there, oldest first.
@@ -288,18 +189,13 @@ class Log:
         also where ``version`` finds them in a snapshot. Raises TableNotFoundError, and CorruptionError for an entry
         that is damaged, or missing between others.
         """
-        known, _ = self._look()
-        with self._lock:
-            history, entries = known.history, known.files.numbers()
-            unread = entries[bisect_right(entries, history.newest) :]
-            for number, data in zip(unread, known.files.entries(unread), strict=True):
-                self._extend(known, number, data)
-            return [history.versions[number] for number in entries]
+        cache, _ = self._look()
+        return cache.versions()
 
     def first_readable(self) -> int:
         """The oldest version whose files the log can tell, removed or not. Raises TableNotFoundError."""
-        known, newest = self._look()
-        oldest = known.files.relist().first_readable
+        cache, newest = self._look()
+        oldest = cache.files.relist().first_readable
         return newest if oldest is None else oldest
 
     def vacuumed(self) -> Vacuumed:
@@ -367,15 +263,15 @@ class Log:
 
         Empty for the entries of others, and where only a checkpoint is left. Raises CorruptionError.
         """
-        known = self._having(number)
+        cache = self._having(number)
         try:
-            return commits.own_record(known.files.info(number)) or {}
+            return commits.own_record(cache.files.info(number)) or {}
         except VersionVacuumedError:
             return EMPTY
 
     def is_own(self, number: int) -> bool:
         """Whether tablever made a version, as its entry has it. Raises CorruptionError."""
-        newest = self._known.digest
+        newest = self._cache.newest_digest
         return (newest is not None and newest[0] == number) or bool(self.record(number))
 
     def digest(self, number: int) -> Digest | None:
@@ -383,10 +279,10 @@ class Log:
 
         Raises CorruptionError.
         """
-        newest = self._known.digest
+        newest = self._cache.newest_digest
         if newest is not None and newest[0] == number:
             return newest[1]
-        found = _recorded_digest(self.record(number))
+        found = recorded_digest(self.record(number))
         return found if found is not None and seals.is_whole(self._files.entry(number)) else None
 
     def resolve(self, ref: Ref) -> int:
@@ -468,11 +364,11 @@ class Log:
         return TagNotFoundError(f"tag '{name}' not found in '{self.name}': {there}", hint=hint or has, tag=name)
 
     def _as_of(self, time: datetime) -> int:
-        known, newest = self._look()
-        entries = known.files.relist().entries
+        cache, newest = self._look()
+        entries = cache.files.relist().entries
         oldest = entries[0] if entries else newest
         sought = (time - commits.EPOCH) // timedelta(milliseconds=1)
-        first = self._sure_time(known, oldest)
+        first = cache.sure_time(oldest)
         if first > sought:
             raise VersionNotFoundError(
                 f"no version at {time.isoformat()} in '{self.name}': "
@@ -484,17 +380,11 @@ class Log:
             )
         while oldest < newest:
             middle = (oldest + newest + 1) // 2
-            if self._sure_time(known, middle) <= sought:
+            if cache.sure_time(middle) <= sought:
                 oldest = middle
             else:
                 newest = middle - 1
         return oldest
-
-    def _sure_time(self, known: _Known, number: int) -> int:
-        """A version's time in milliseconds. Raises CorruptionError where a damaged entry would have told it."""
-        with suppress(VersionVacuumedError):
-            known.files.info(number)
-        return self._time(known, number).milliseconds
 
     def _hashed(self, digits: str) -> int:
         for version in reversed(self.versions()):
@@ -506,135 +396,18 @@ class Log:
             version=f"sha:{digits}",
         )
 
-    # -- snapshots and times
-
-    def _load(self, known: _Known, number: int) -> _Built:
-        built = known.snapshots.pop(number, None) or self._build(known, number)
-        known.snapshots[number] = built
-        for oldest in list(known.snapshots)[:-KEPT_SNAPSHOTS]:
-            known.snapshots.pop(oldest, None)
-        return built
-
-    def _build(self, known: _Known, number: int) -> _Built:
-        states = {each: built.state for each, built in list(known.snapshots.items())}
-        head = known.head
-        if head is not None:
-            states[head.snapshot.version] = head.state
-        return self._built(known, number, known.files.state(number, states))
-
-    def _built(self, known: _Known, number: int, state: replay.State) -> _Built:
-        head = known.head
-        time = commits.to_datetime(self._time(known, number).milliseconds)
-        snapshot = replay.to_snapshot(state, number=number, timestamp=time, table=self.name)
-        features.check_readable(snapshot.protocol, snapshot.metadata)
-        if head is not None:
-            snapshot.ranges.update(head.snapshot.ranges)
-        return _Built(state, snapshot)
-
-    def _time(self, known: _Known, number: int) -> _Time:
-        """A version's time: as recorded, raised above its predecessor's.
-
-        Our own entries were made later than their predecessors; those of others make us look further back, to one
-        of ours or to the first that is there.
-        """
-        pending: list[tuple[int, _Time]] = []
-        floor: _Time | None = None
-        for each in range(number, -1, -1):
-            floor = known.times.get(each)
-            recorded = None if floor else known.files.recorded(each)
-            if floor is not None or (recorded is None and each != number):
-                break
-            if recorded is not None and recorded.time is not None:
-                pending.append((each, _Time(recorded.time, from_file=False)))
-            else:
-                pending.append((each, _Time(known.files.modified(each), from_file=True)))
-            if recorded is None or recorded.later:
-                break
-        for each, time in reversed(pending):
-            later = max(time.milliseconds, -(2**62) if floor is None else floor.milliseconds + 1)
-            known.times[each] = floor = _Time(later, time.from_file)
-        return known.times[number]
-
-    # -- the words for a version
-
-    def _describe(self, known: _Known, number: int) -> Version:
-        try:
-            data = known.files.entry(number)
-        except VersionVacuumedError:
-            return self._describe_checkpoint(known, number)
-        return self._describe_entry(known, number, data)
-
-    def _describe_entry(self, known: _Known, number: int, data: bytes) -> Version:
-        return self._describe_values(known, number, data, known.files.decode(number, data))
-
-    def _describe_values(self, known: _Known, number: int, data: bytes, values: list[dict[str, Any]]) -> Version:
-        before = 0 if number == 0 else None
-        version, _ = self._parse(known, number, data, values, before, lambda file: self._rows(known, number - 1, file))
-        if version.rows is not None:
-            return version
-        try:
-            return replace(version, rows=self._load(known, number).snapshot.rows)
-        except VersionVacuumedError:
-            return version
-
-    def _describe_checkpoint(self, known: _Known, number: int) -> Version:
-        snapshot = self._load(known, number).snapshot
-        counts = commits.Counts()
-        version = commits.to_version(number, {}, counts, before=None, commit_hash="", timestamp=snapshot.timestamp)
-        return replace(version, rows=snapshot.rows, timestamp_from_file=True)
-
-    def _extend(self, known: _Known, number: int, data: bytes) -> None:
-        history = known.history
-        before = 0 if number == 0 else history.rows
-        rows_of: commits.RowsOf = lambda file: history.files.get(replay.identity(file))  # noqa: E731
-        history.note(*self._parse(known, number, data, known.files.decode(number, data), before, rows_of))
-
-    def _parse(
-        self,
-        known: _Known,
-        number: int,
-        data: bytes,
-        values: list[dict[str, Any]],
-        before: int | None,
-        rows_of: commits.RowsOf,
-    ) -> tuple[Version, list[Action]]:
-        """An entry's Version, and its actions where those had to be looked at: not for our own entries."""
-        info = commits.find_info(values)
-        record = commits.own_record(info)
-        actions = [] if record is not None else known.files.actions(number, values)
-        counts = commits.own_counts(record) if record is not None else commits.foreign_counts(info, actions, rows_of)
-        known.files.note_time(number, info)
-        time = self._time(known, number)
-        version = commits.to_version(
-            number,
-            info,
-            counts,
-            before=before,
-            commit_hash=hashlib.sha256(data).hexdigest(),
-            timestamp=commits.to_datetime(time.milliseconds),
-        )
-        return (replace(version, timestamp_from_file=True) if time.from_file else version), actions
-
-    def _rows(self, known: _Known, before: int, file: DataFile) -> int | None:
-        """Rows of a file that a version removes, as the version before has it; None where that cannot be read."""
-        try:
-            found = self._load(known, before).state.index.get(replay.identity(file))
-        except (VersionVacuumedError, CorruptionError):
-            return None
-        return None if found is None else found.rows
-
-    def _having(self, number: int) -> _Known:
-        """What is known of the table that has the version. Raises VersionNotFoundError, TableNotFoundError."""
-        known = self._known
-        if not 0 <= number <= known.files.seen():
-            known, newest = self._look()
+    def _having(self, number: int) -> LogCache:
+        """The cache of the table that has the version. Raises VersionNotFoundError, TableNotFoundError."""
+        cache = self._cache
+        if not 0 <= number <= cache.files.seen():
+            cache, newest = self._look()
             if not 0 <= number <= newest:
                 raise self._not_found(str(number))
-        return known
+        return cache
 
     def _not_found(self, what: str) -> VersionNotFoundError:
-        known, newest = self._look()
-        oldest = min(known.files.covering(0).first_readable or 0, newest)
+        cache, newest = self._look()
+        oldest = min(cache.files.covering(0).first_readable or 0, newest)
         has = f"version {newest} only" if oldest == newest else f"versions {oldest} to {newest}"
         return VersionNotFoundError(
             f"version {what} not found in '{self.name}': the log has {has}",
@@ -643,11 +416,6 @@ class Log:
             oldest=oldest,
             newest=newest,
         )
-
-
-def _recorded_digest(record: Mapping[str, Any]) -> Digest | None:
-    rows, digits = record.get("rows"), record.get("digest")
-    return Digest.from_hex(rows, digits) if isinstance(rows, int) and isinstance(digits, str) else None
 
 
 def _tells(record: Vacuumed, number: int) -> bool:

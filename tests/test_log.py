@@ -537,7 +537,7 @@ def test_our_own_entries_are_not_raised(table: Table) -> None:
     table.put(4, info(START + 40_000))
     log = table.log()
     assert log.snapshot(4).timestamp == at(50_001)
-    assert sorted(log._known.times) == [3, 4]
+    assert sorted(log._cache._times) == [3, 4]
 
 
 def test_a_log_that_begins_later_starts_from_its_first(table: Table) -> None:
