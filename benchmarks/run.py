@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
+import tablever
 from benchmarks import inputs
 from benchmarks.environments import Absent
 from benchmarks.figures import LABELS, Contender, Figure
@@ -39,6 +42,8 @@ class Run:
 
     def prepare(self) -> None:
         """Write the inputs and make the tables; a table that cannot be made is a reason why its users are missing."""
+        # As pip does: a checkout would be compiled at each start of a process where Python may not write what it made.
+        compileall.compile_dir(Path(tablever.__file__).parent, quiet=1)
         for size, small in ((self.size, False), *(((WARM, True),) if self.warm else ())):
             known = recipes(size)
             contenders = [c for name in self.chosen for c in self._twins(name, size)]

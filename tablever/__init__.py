@@ -49,10 +49,12 @@ From the edges inwards; imports run down this list only:
     fitting, conversion, columns    rows into a table's types, nothing lost
     delta, schema, arrow_types      the Delta protocol and its types as values
     findings, measures              what a comparison found; the number that stands for a value
+    arrow_json                      Arrow's values from JSON, and as JSON
     json_values, texts              values as JSON, as text on a screen
     digests, key_filters            what rows are called by their content; which keys a commit changed
     retention, quantities           policies, bytes and spans of time, as people write them
     changes, rows, refs             the algebra of changes; equality; what a ref means
+    authorship                      who commits, and what they may say
     fences                          where a table's files may lie
     model, errors, spans            words; sets of versions
     strict_json, escapes            JSON, and no more than that; what could steer a terminal, written out

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
 from tablever.arrow_types import canonical_type, check_distinct
 from tablever.errors import InvalidKeyError, SchemaMismatchError
+from tablever.texts import did_you_mean, listed
 
 _RESERVED = {"_change_type", "_added_version", "_removed_version"}
 BESIDE = "__tv_"  # what the columns are called that tablever lays beside a user's
@@ -96,13 +96,6 @@ def evolve(current: pa.Schema, rows_schema: pa.Schema) -> pa.Schema:
     return pa.schema([*current, *new])
 
 
-def did_you_mean(name: str, names: Sequence[str]) -> str | None:
-    """A hint with the nearest of the names there are, or None."""
-    lower = {other.lower(): other for other in names}
-    near = difflib.get_close_matches(name.lower(), list(lower), n=1)
-    return f"did you mean '{lower[near[0]]}'?" if near else None
-
-
 def unknown_column(name: object, names: Sequence[str], said: str) -> SchemaMismatchError:
     """The error for a column that is not there: what is said of it, the columns that are there, the nearest of them."""
     return SchemaMismatchError(
@@ -188,9 +181,3 @@ def with_not_null(schema: pa.Schema, columns: Iterable[str]) -> pa.Schema:
         index = schema.get_field_index(name)
         schema = schema.set(index, schema.field(index).with_nullable(False))
     return schema
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names in quotes for a message, at most ten."""
-    quoted = [f"'{name}'" for name in names]
-    return ", ".join(quoted[:10]) + (f" and {len(quoted) - 10} more" if len(quoted) > 10 else "")

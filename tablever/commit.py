@@ -6,12 +6,10 @@ the new head is read and the plan is made again. So commits are serializable, wi
 
 from __future__ import annotations
 
-import getpass
 import inspect
 import json
 import logging
 import random
-import subprocess
 import time
 import traceback
 import uuid
@@ -20,11 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from tablever import __version__
+from tablever.authorship import default_author
 from tablever.datafiles import UNCOMMITTED, Staging
 from tablever.delta import features, seals
 from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, render_entry
@@ -446,24 +444,6 @@ def _content(log: Log, head: Snapshot | None, proposal: Proposal, settings: Meta
         "digest": None if after is None else after.hex,
         "contentHash": render_hash(table_schema(settings), after) if after and settings else None,
     }
-
-
-@lru_cache(maxsize=1)
-def default_author() -> str:
-    """Git's user name and address, as git would sign a commit here; else the system's user."""
-    values = []
-    for name in ("user.name", "user.email"):
-        try:
-            found = subprocess.run(["git", "config", name], capture_output=True, text=True, timeout=5, check=False)
-        except (OSError, subprocess.SubprocessError):
-            break
-        values.append(found.stdout.strip())
-    if values and values[0]:
-        return f"{values[0]} <{values[1]}>" if len(values) > 1 and values[1] else values[0]
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def _committed(log: Log, staging: Staging, proposal: Proposal, number: int, entry: bytes, moment: int) -> Version:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tablever.arrow_types import ELEMENT, check_distinct, is_text
-from tablever.columns import did_you_mean, listed
 from tablever.conversion import convert, in_years, misfit
 from tablever.errors import ConstraintError, InvalidInputError, SchemaMismatchError
+from tablever.texts import did_you_mean, listed
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from tablever.arrow_types import ELEMENT, UTC_MICROSECONDS
-from tablever.columns import listed
 from tablever.errors import SchemaMismatchError
+from tablever.texts import listed
 
 _INFERRED = {
     "bool": pa.bool_(),

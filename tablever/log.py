@@ -17,7 +17,6 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from tablever import witness_files
-from tablever.columns import did_you_mean
 from tablever.delta import commits, seals
 from tablever.delta.actions import Action
 from tablever.delta.listing import entry_path
@@ -35,7 +34,7 @@ from tablever.model import EMPTY, ChangeFile, Digest, Signature, Snapshot, Tag, 
 from tablever.refs import AsOf, HashPrefix, Number, Ref, Relative, TagName, parse_ref
 from tablever.spans import holds, nearest
 from tablever.storage import Place, Storage, open_storage, reaching
-from tablever.texts import plural
+from tablever.texts import did_you_mean, plural
 
 __all__ = ["Entry", "HasLog", "Log", "TableLike", "entry_path", "open_log"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from tablever.delta import checkpoint, commits, replay
+from tablever.delta import commits, replay
 from tablever.delta.actions import Action, build_actions, decode_entry
 from tablever.delta.entries import check_seal, decode_whole
 from tablever.delta.listing import (
@@ -301,6 +301,8 @@ class LogFiles:
             yield from self.relist().checkpoints_before(since - 1)
 
     def _checkpoint(self, files: CheckpointFiles) -> replay.State:
+        from tablever.delta import checkpoint  # with Arrow, which takes longer to import than a short log to read
+
         parts = [checkpoint.parse_part(self.storage.get(f"{LOG_FOLDER}/{name}"), name=name) for name in files.names]
         for sidecar in checkpoint.sidecars_of(parts, name=files.names[0]):
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict, cast
 
+from tablever.authorship import check_text
 from tablever.commit import Content, Record
 from tablever.errors import InvalidInputError
 from tablever.log import Log
@@ -36,14 +37,6 @@ class CommitOptions(RecordOptions, total=False):
     """
 
     batch_id: str | None
-
-
-def check_text(name: str, value: object) -> None:
-    """Raises InvalidInputError where an argument is neither None nor text that UTF-8 can hold."""
-    if value is not None and not isinstance(value, str):
-        raise InvalidInputError(f"{name} must be text, not {value!r}")
-    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-        raise InvalidInputError(f"{name} is not valid Unicode: {value!r}", hint="is the terminal's encoding UTF-8?")
 
 
 def _resolved(log: Log, ref: Ref | None) -> int | None:

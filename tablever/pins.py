@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from tablever import witness_files, witnesses
-from tablever.commit import default_author
+from tablever.authorship import check_text, default_author
 from tablever.errors import InvalidInputError, NotFoundError
 from tablever.log import TableLike, open_log
 from tablever.model import Pin
-from tablever.options import check_text
 from tablever.refs import Ref
 
 

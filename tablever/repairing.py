@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tablever import sealed, witness_files, witnesses
-from tablever.commit import default_author
+from tablever.authorship import check_text, default_author
 from tablever.delta import checkpoint, commits
 from tablever.delta.entries import salvage
 from tablever.delta.listing import LOG_FOLDER, CheckpointFiles, Listing, entry_path, parse_names
@@ -27,7 +27,6 @@ from tablever.json_values import instant_text
 from tablever.log import Log, TableLike, open_log
 from tablever.logfiles import POINTER
 from tablever.model import Witness
-from tablever.options import check_text
 from tablever.storage import Storage
 from tablever.tail import Tail, TornEntry, read_entry, torn_tail
 from tablever.witness_files import DELETED, JOURNAL, PINS, REPAIRS, RUNS, TAGS

@@ -10,13 +10,12 @@ from numbers import Integral, Real
 from typing import Any
 
 from tablever import witness_files, witnesses
+from tablever.authorship import check_text, default_author
 from tablever.catalog import table_places
-from tablever.commit import default_author
 from tablever.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from tablever.json_values import to_json
 from tablever.log import Log, TableLike, log_at, open_log
 from tablever.model import Run
-from tablever.options import check_text
 from tablever.refs import Ref
 
 _ROLE = re.compile("[a-z][a-z0-9_-]{0,31}")

@@ -21,7 +21,6 @@ import pyarrow as pa
 from tablever import engine, statements
 from tablever.catalog import Catalog
 from tablever.changefeed import change_rows
-from tablever.columns import did_you_mean
 from tablever.errors import InvalidKeyError, QueryError, TableverError
 from tablever.expressions import lists_tables, only_selects, refuse_outside, walk
 from tablever.log import Log
@@ -30,7 +29,7 @@ from tablever.needed import needed_files
 from tablever.permits import check_query, check_statement
 from tablever.results import Result, versions_table
 from tablever.statements import At, FunctionCall, Reference, Token, Tree
-from tablever.texts import plural
+from tablever.texts import did_you_mean, plural
 from tablever.views import Views
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ Text from data never reaches a screen raw: control characters and escape sequenc
 
 from __future__ import annotations
 
+import difflib
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -38,6 +39,8 @@ def width(text: str) -> int:
 
 def cut(text: str, columns: int) -> str:
     """The text in at most that many columns, with … where something was left out; marks without end are some of it."""
+    if len(text) <= columns and text.isascii():
+        return text
     start = text[: MOST_IN_COLUMN * max(columns, 0)]
     if len(start) == len(text) and width(text) <= columns:
         return text
@@ -185,3 +188,16 @@ def metrics_text(run: Run) -> str:
 def run_text(run: Run) -> str:
     """``f3a9 (train), baseline, f1=0.91 loss=0.2``."""
     return safe(", ".join(text for text in (f"{run.run_id} ({run.role})", run.name, metrics_text(run)) if text))
+
+
+def did_you_mean(name: str, names: Sequence[str]) -> str | None:
+    """A hint with the nearest of the names there are, or None."""
+    lower = {other.lower(): other for other in names}
+    near = difflib.get_close_matches(name.lower(), list(lower), n=1)
+    return f"did you mean '{lower[near[0]]}'?" if near else None
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in quotes for a message, at most ten."""
+    quoted = [f"'{name}'" for name in names]
+    return ", ".join(quoted[:10]) + (f" and {len(quoted) - 10} more" if len(quoted) > 10 else "")

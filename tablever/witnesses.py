@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tablever import witness_files
-from tablever.delta import vectors
 from tablever.delta.actions import decode_path
 from tablever.errors import VersionVacuumedError
 from tablever.json_values import instant_text
@@ -104,6 +103,8 @@ def put(log: Log, path: str, values: Mapping[str, Any]) -> bool:
 
 def _check_there(log: Log, number: int) -> None:
     """Raises VersionVacuumedError where a vacuum of ours has recorded the version, or another tool took some of it."""
+    from tablever.delta import vectors  # with bitmaps, for whoever only asks what is remembered
+
     log.check_kept(number)
     log.entry_data(number)
     storage, paths = log.storage, list[str]()

@@ -515,7 +515,7 @@ def _load() -> None:
     for name in names:
         with suppress(ImportError):
             import_module(name)
-    import_module("tablever.commit").default_author()  # asks git, once
+    import_module("tablever.authorship").default_author()  # asks git, once
 
 
 def _carry_out(task: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from deltalake import DeltaTable, write_deltalake
 import tablever as tv
 from benchmarks.data import reviews
 from tablever import errors
-from tablever.commit import default_author
+from tablever.authorship import default_author
 from tablever.datafiles import Staging, write_rows
 from tablever.storage import LocalStorage
 from tests.sealing import rewrite

@@ -172,7 +172,7 @@ def _typed(schema: Any, name: str, text: str) -> Any:
     import pyarrow as pa
 
     from tablever.cli.text_types import BadTextError, describe, parse_text
-    from tablever.columns import did_you_mean, listed
+    from tablever.texts import did_you_mean, listed
 
     if name not in schema.names:
         raise InvalidKeyError(

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as arrow_json
 
+from tablever.arrow_json import Misfit, fit, type_name
 from tablever.cli.inputs import Source, open_bytes
 from tablever.cli.progress import Advance, ignore
 from tablever.cli.text_types import BadTextError, parse_text
 from tablever.errors import InvalidInputError
-from tablever.json_values import Misfit, fit, type_name
 
 _CHUNK = 8 << 20
 

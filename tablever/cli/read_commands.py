@@ -77,8 +77,8 @@ def log(table: str, limit: int | None, json_output: bool) -> None:
         ]
         print_json("log", {"table": table, "versions": told})
     else:
-        for line in _log_lines(table, shown, found, terminal_width()):
-            click.echo(line)
+        if lines := list(_log_lines(table, shown, found, terminal_width())):
+            click.echo("\n".join(lines))
         if len(shown) < len(versions):
             click.echo(click.style(f"({len(shown):,} of {plural(len(versions), 'version')})", dim=True))
     if failure is not None:
@@ -185,7 +185,7 @@ def _is_table(files: Files) -> bool:
 @common.as_json
 def schema(table: str, json_output: bool) -> None:
     """Show the columns, key, partitioning and constraints of a version of TABLE; the latest by default."""
-    from tablever.json_values import type_name
+    from tablever.arrow_json import type_name
     from tablever.layout import table_schema
 
     uri, ref = split_target(table)

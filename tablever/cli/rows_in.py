@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from tablever.arrow_json import type_name
 from tablever.cli.arrow_files import arrow_errors, arrow_schema, read_arrow
 from tablever.cli.csv_files import CsvFile, check_csv, guess_columns, read_csv
 from tablever.cli.inputs import Source
@@ -15,7 +16,6 @@ from tablever.cli.jsonl_files import guess_fields, read_jsonl, settled
 from tablever.cli.progress import Advance, ignore
 from tablever.columns import OTHER_COLUMNS
 from tablever.errors import InvalidInputError, SchemaMismatchError, TableverError
-from tablever.json_values import type_name
 
 _TYPES = {
     **dict.fromkeys(("string", "varchar", "text"), pa.string()),

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tablever.arrow_json import column_texts, joined, json_objects
 from tablever.cli.output import terminal_width
 from tablever.escapes import on_screen
-from tablever.json_values import column_texts, joined, json_objects
 from tablever.storage import whole_file
 from tablever.texts import cell, fitted_table
 

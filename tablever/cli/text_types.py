@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tablever.json_values import Misfit, fit, type_name
+from tablever.arrow_json import Misfit, fit, type_name
 
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _INTEGER = r"^-?[0-9]+(?:\.0*)?$"

@@ -7,7 +7,7 @@ data, and None for the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -74,31 +74,24 @@ def to_version(
 ) -> Version:
     """The Version of an entry; ``before`` is the rows of the version before, None where not known."""
     rows = None if before is None or counts.change is None else before + counts.change
-    version = Version(
-        number=number,
-        timestamp=timestamp,
-        operation=str(info.get("operation") or "unknown").strip().lower().replace(" ", "-"),
-        message=_text(info.get("userMetadata")),
-        author=_text(info.get("userName")),
-        rows=rows,
-        rows_added=counts.added,
-        rows_removed=counts.removed,
-        rows_updated=counts.updated,
-        content_hash=None,
-        commit_hash=commit_hash,
-        parent=number - 1 if number else None,
-    )
+    operation = str(info.get("operation") or "unknown").strip().lower().replace(" ", "-")
     record = own_record(info)
     if record is None:
-        return version
+        record = {"message": info.get("userMetadata"), "author": info.get("userName")}
     metadata = record.get("metadata")
-    return replace(
-        version,
-        operation=_text(record.get("operation")) or version.operation,
+    return Version(
+        number=number,
+        timestamp=timestamp,
+        operation=_text(record.get("operation")) or operation,
         message=_text(record.get("message")),
         author=_text(record.get("author")),
         rows=_count(record.get("rows"), rows),
+        rows_added=counts.added,
+        rows_removed=counts.removed,
+        rows_updated=counts.updated,
         content_hash=_text(record.get("contentHash")),
+        commit_hash=commit_hash,
+        parent=number - 1 if number else None,
         metadata=metadata if isinstance(metadata, dict) else {},
     )
 

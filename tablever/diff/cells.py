@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from tablever.arrow_json import column_texts
 from tablever.changes import unlike
 from tablever.datafiles import CHANGE_TYPE
 from tablever.diff.netting import Image, Parts, images
 from tablever.diff.sides import Scope
 from tablever.frames import polars_types
-from tablever.json_values import column_texts
 
 
 def cell_schema(scope: Scope) -> pa.Schema:

@@ -19,13 +19,12 @@ import pyarrow as pa
 
 from tablever import merge
 from tablever.changes import Changes, Pairs, cancel, pairs
-from tablever.columns import listed
 from tablever.diff.sides import AFTER, Scope, Side
 from tablever.diff.spilling import Gathered, Scattered, remove_folder
 from tablever.errors import DuplicateKeyError, InvalidKeyError
 from tablever.frames import find_keys, polars_types, to_arrow, to_frame
 from tablever.model import EMPTY
-from tablever.texts import plural
+from tablever.texts import listed, plural
 
 MEMORY_LIMIT = 256 << 20
 _SIGN, _WENT, _HELD = "__tv_sign", "__tv_went", "__tv_held"

@@ -24,7 +24,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tablever import strict_json
-from tablever.columns import listed
 from tablever.datafiles import CHANGE_TYPE
 from tablever.errors import CorruptionError, InvalidInputError, NotFoundError, UnsupportedFeatureError
 from tablever.fitting import normalise
@@ -32,6 +31,7 @@ from tablever.frames import to_frame
 from tablever.layout import nullable
 from tablever.schema import delta_to_arrow
 from tablever.storage import whole_file
+from tablever.texts import listed
 
 FOOTER = "tablever.patch"
 FORMAT = "tablever.patch/v1"

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from tablever.batches import text_content
-from tablever.columns import evolve, listed
+from tablever.columns import evolve
 from tablever.commit import commit
 from tablever.datafiles import Staging
 from tablever.diff.patch_files import Patch, no_patch, read_patch, save
@@ -26,6 +26,7 @@ from tablever.plan import Proposal
 from tablever.replay_changes import plan_changes
 from tablever.rows import digest
 from tablever.schema import arrow_to_delta, extend_delta
+from tablever.texts import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

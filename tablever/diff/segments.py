@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from tablever.columns import listed, unknown_column
+from tablever.columns import unknown_column
 from tablever.diff.aggregates import relation
 from tablever.diff.netting import Parts, images
 from tablever.diff.sides import Scope, Side
@@ -16,6 +16,7 @@ from tablever.engine import identifier
 from tablever.errors import InvalidInputError
 from tablever.findings import Segment, Segments
 from tablever.frames import to_frame
+from tablever.texts import listed
 
 MOST_GROUPS = 1_000
 

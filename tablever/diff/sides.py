@@ -18,16 +18,17 @@ from typing import TypedDict
 import polars as pl
 import pyarrow as pa
 
+from tablever.arrow_json import type_name
 from tablever.arrow_types import common_type
-from tablever.columns import check_key, did_you_mean, listed, unknown_column
+from tablever.columns import check_key, unknown_column
 from tablever.errors import InvalidInputError, InvalidKeyError, SchemaMismatchError
 from tablever.findings import SchemaChange
 from tablever.frames import polars_types
-from tablever.json_values import type_name
 from tablever.layout import mapping_mode, nullable, table_schema
 from tablever.log import Log
 from tablever.model import EMPTY, Metadata, Snapshot, Version
 from tablever.schema import DeltaField, fields_by_name
+from tablever.texts import did_you_mean, listed
 
 Tolerance = float | tuple[float, float] | Mapping[str, float | tuple[float, float]]
 

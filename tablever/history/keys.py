@@ -9,13 +9,13 @@ import polars as pl
 import pyarrow as pa
 
 from tablever import merge
-from tablever.columns import listed
 from tablever.errors import InvalidInputError, InvalidKeyError
 from tablever.fitting import normalise
 from tablever.frames import to_frame
 from tablever.history.view import View
 from tablever.incoming import Rows, to_table
 from tablever.log import Log
+from tablever.texts import listed
 
 
 def one_row(log: Log, view: View, key: Any) -> pl.DataFrame:

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tablever.arrow_json import joined, json_objects, json_texts, type_name
 from tablever.findings import Drift, Findings, Profile, Segment
-from tablever.json_values import JSON, joined, json_objects, json_texts, to_json, type_name, version_json
+from tablever.json_values import JSON, to_json, version_json
 from tablever.report import wording
 from tablever.report.cells import images
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tablever.arrow_json import type_name
 from tablever.findings import ColumnStatistics, Drift, Findings, Segments
-from tablever.json_values import type_name
 from tablever.model import Version
 from tablever.report import charts, wording
 from tablever.report.cells import UpdatedRow, compare_texts, difference, updated_rows

@@ -118,27 +118,33 @@ def test_help_imports_no_command() -> None:
         assert done.stderr.splitlines()[-1] == repr(loaded)
 
 
-def test_help_loads_nothing_heavy() -> None:
-    """Help answers at once, since no engine is loaded before a command needs it."""
-    heavy = [
-        "polars",
-        "pyarrow",
-        "duckdb",
-        "numpy",
-        "deltalake",
-        "obstore",
-        "fsspec",
-        "rich",
-        "prompt_toolkit",
-        "sqlglot",
-    ]
+HEAVY = "polars pyarrow duckdb numpy deltalake obstore fsspec rich prompt_toolkit sqlglot pyroaring".split()
+
+
+def heavy_modules(*commands: list[str]) -> str:
+    """What commands in one process load of what takes longer than they do."""
     code = (
         "import sys\nfrom tablever.cli.main import exit_code\n"
-        "exit_code(['--help'])\nexit_code(['create', '--help'])\n"
-        f"print([name for name in {heavy} if name in sys.modules])"
+        f"assert not any([exit_code(command) for command in {list(commands)}])\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    return done.stdout.splitlines()[-1]
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """Help answers at once, since no engine is loaded before a command needs it."""
+    assert heavy_modules(["--help"], ["create", "--help"]) == "[]"
+
+
+def test_what_shows_no_rows_loads_nothing_heavy(tmp_path: Path) -> None:
+    """The log of a table, its tags and its runs are told without Arrow or an engine, which take longer to load."""
+    table = os.fspath(tmp_path / "t")
+    tv.create_table(table, [{"id": 1}])
+    tv.tag(table, "v1")
+    tv.link_run(table, "v1", "run-1", metrics={"auc": 0.9})
+    asked = [[command, table, *more] for command in ("log", "tags", "runs") for more in ([], ["--json"])]
+    assert heavy_modules(*asked) == "[]"
 
 
 def test_version(shell: Shell) -> None:
