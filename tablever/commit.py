@@ -14,7 +14,7 @@ import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,7 +26,7 @@ from tablever.authorship import default_author
 from tablever.datafiles import UNCOMMITTED, Staging
 from tablever.delta import features, seals
 from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, render_entry
-from tablever.delta.listing import LOG_FOLDER
+from tablever.delta.listing import LOG_FOLDER, SIDECAR_FOLDER
 from tablever.delta.replay import row_order
 from tablever.digest_cache import known_digest
 from tablever.digests import render_hash
@@ -296,21 +296,43 @@ def _check_staged(log: Log, head: Snapshot, staging: Staging, proposal: Proposal
 def _sync_others(log: Log, head: Snapshot) -> None:
     """Make durable what others committed just before: not all of them sync, and ours must not outlive what it rests on.
 
-    What is older than SYNCED_BY_NOW the system has written by itself, and what a store has is durable.
+    What is older than SYNCED_BY_NOW the system has written by itself, and what a store has is durable. Behind the
+    oldest entry that is left stands a checkpoint, and the files that it names.
     """
     if log.storage.look_seconds:
         return
     for number in range(head.version, -1, -1):
         if log.is_own(number):
             return
-        with suppress(FileNotFoundError, VersionVacuumedError):  # what is gone is nothing to be lost
-            if time.time() - log.storage.modified(entry_path(number)) > SYNCED_BY_NOW:
+        try:
+            if not _is_young(log, entry_path(number)):
                 return
-            for action in log.entry(number).actions:
-                if isinstance(action, Add | ChangeFile):
-                    for path in needed_objects(action, log.storage.uri, log.storage.allowed):
-                        log.storage.sync(path)
-            log.storage.sync(entry_path(number))
+            actions = log.entry(number).actions
+        except (FileNotFoundError, VersionVacuumedError):
+            in_log = [
+                f"{folder}/{name}" for folder in (LOG_FOLDER, SIDECAR_FOLDER) for name in log.storage.list(folder)
+            ]
+            _sync_young(log, [*_objects(log, map(Add, head.files)), *in_log])
+            return
+        _sync_young(log, [*_objects(log, actions), entry_path(number)])
+
+
+def _objects(log: Log, actions: Iterable[Action]) -> Iterator[str]:
+    """The objects that the files of actions consist of."""
+    for action in actions:
+        if isinstance(action, Add | ChangeFile):
+            yield from needed_objects(action, log.storage.uri, log.storage.allowed)
+
+
+def _is_young(log: Log, path: str) -> bool:
+    return time.time() - log.storage.modified(path) < SYNCED_BY_NOW
+
+
+def _sync_young(log: Log, paths: Iterable[str]) -> None:
+    for path in paths:
+        with suppress(FileNotFoundError):  # what a vacuum took is nothing to be lost
+            if _is_young(log, path):
+                log.storage.sync(path)
 
 
 def _batch_loaded(log: Log, head: Snapshot, record: Record) -> Version | None:

@@ -286,6 +286,14 @@ class Call:
     main: bool = True  # whether it is the thread that called the operation
 
 
+def refusals(call: Call) -> Sequence[str]:
+    """What a disk may answer to a call; of writes, to those of the thread that called the operation.
+
+    Of another thread's the number does not tell whose it is: by writes an engine's threads wake each other.
+    """
+    return ERRORS.get(call.name, ()) if call.main or call.name != "write" else ()
+
+
 class Zygote:
     """The process that forks for each operation."""
 

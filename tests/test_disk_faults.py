@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 import tablever as tv
-from tablever import datafiles
+from tablever import datafiles, errors
 from tablever.storage import LocalStorage, local
 from tests import faults
 from tests.campaigns import crashes
@@ -79,7 +81,7 @@ def test_a_process_that_is_killed(process: Zygote, bench: Bench, operation: str)
 def test_a_disk_that_refuses(process: Zygote, bench: Bench, error: str) -> None:
     """A call that fails, once or from then on, at any place of a commit: an error of ours, nothing lost, on it goes."""
     about, _ = faults.traced(process, bench, "upsert", "merge-on-read")
-    fitting = [place for place in about if error in faults.ERRORS.get(place.name, ())]
+    fitting = [place for place in about if error in faults.refusals(place)]
     chance = random.Random(error)
     for place in chance.sample(fitting, min(3, len(fitting))):
         faults.inject(
@@ -93,13 +95,10 @@ def test_the_campaign_in_short(capsys: pytest.CaptureFixture[str]) -> None:
     assert "6 rounds" in capsys.readouterr().out
 
 
-def test_a_system_that_starts_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no thread can be started, what a commit names is synced all the same before its entry is there."""
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The calls from now on that sync or link something, as ``sync NAME`` and ``link NAME``."""
     calls: list[str] = []
     sync, link = os.fsync, os.link
-
-    def refused(*_: object) -> int:
-        raise RuntimeError("can't start new thread")
 
     def synced(descriptor: int) -> None:
         calls.append("sync " + Path(f"/proc/self/fd/{descriptor}").readlink().name)
@@ -109,9 +108,19 @@ def test_a_system_that_starts_no_thread(tmp_path: Path, monkeypatch: pytest.Monk
         calls.append("link " + Path(target).name)
         link(source, target)
 
-    monkeypatch.setattr(datafiles._thread, "start_new_thread", refused)
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "link", linked)
+    return calls
+
+
+def test_a_system_that_starts_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be started, what a commit names is synced all the same before its entry is there."""
+
+    def refused(*_: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(datafiles._thread, "start_new_thread", refused)
+    calls = noted(monkeypatch)
     table = tv.create_table(tmp_path / "t", [{"id": 1}], key="id")
     monkeypatch.undo()
     data = next((tmp_path / "t").glob("*.parquet")).name
@@ -141,6 +150,64 @@ def test_what_another_tool_committed_is_synced_before_ours(tmp_path: Path, monke
     tv.append(path, [{"id": 5}])
     assert not theirs & set(synced)
     assert f"{3:020d}.json" not in synced
+
+
+def test_what_a_vacuum_took_keeps_nothing_else_from_being_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another tool's commit one file may be gone by now; its others and its entry are synced all the same."""
+    path = tmp_path / "t"
+    write_deltalake(path, pa.table({"id": [1, 2], "part": ["a", "b"]}), partition_by=["part"])
+    DeltaTable(path).delete("part = 'a'")
+    (gone,) = (path / "part=a").iterdir()
+    (kept,) = (path / "part=b").iterdir()
+    gone.unlink()
+    calls = noted(monkeypatch)
+    tv.append(path, [{"id": 3, "part": "b"}])
+    before = calls[: calls.index(f"link {2:020}.json")]
+    named = [kept.name, *(f"{number:020}.json" for number in (0, 1)), "part=b", "_delta_log", "t", tmp_path.name]
+    assert {f"sync {name}" for name in named} <= set(before), "nor the folders that it made"
+
+
+def test_a_disk_that_turns_read_only_is_told_by_what_came_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be removed either, after a write that failed, does not hide why it failed."""
+    path = tmp_path / "t"
+    tv.create_table(path, [{"id": 1}])
+    monkeypatch.setattr(os, "fsync", refusing(errno.EIO))
+    monkeypatch.setattr(Path, "unlink", refusing(errno.EROFS))
+    with pytest.raises(errors.StorageError, match=os.strerror(errno.EIO)):
+        tv.append(path, [{"id": 2}])
+    with pytest.raises(errors.StorageError, match=os.strerror(errno.EIO)), local.whole_file(tmp_path / "out") as file:
+        file.write(b"1")
+    monkeypatch.undo()
+    assert tv.read_version(path).num_rows == 1
+    assert tv.append(path, [{"id": 2}]) is not None
+
+
+def refusing(number: int) -> Callable[..., None]:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refused
+
+
+@pytest.mark.parametrize("method", ["is_dir", "exists", "stat"])
+def test_folders_that_may_not_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """A root, or a table, that may not be searched is an error of ours that names the place."""
+    tv.create_table(tmp_path / "t", [{"id": 1}])
+    look = getattr(Path, method)
+
+    def refused(self: Path, *rest: Any, **more: Any) -> Any:
+        if self.is_relative_to(tmp_path / "t"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return look(self, *rest, **more)
+
+    monkeypatch.setattr(Path, method, refused)
+    for ask in (lambda: tv.query("SELECT * FROM t", root=tmp_path), lambda: tv.open_table(tmp_path / "t" / "u")):
+        with suppress(errors.TableverError):
+            ask()
 
 
 def test_vectors_and_change_files_of_others_are_synced_before_ours(
@@ -178,3 +245,75 @@ def test_a_link_that_was_asked_for_twice(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.undo()
     assert not storage.put_if_absent("_delta_log/0.json", b"mine")
     assert [each.name for each in (tmp_path / "_delta_log").iterdir()] == ["0.json"]
+
+
+ROWS = pa.table({"id": range(9_000), "part": [0] * 9_000})
+# What is done, what of its folders is there before, and the folders whose names must be on the disk before its link.
+FOLDERS: dict[str, tuple[Any, list[str], set[str]]] = {
+    "create": (lambda t: tv.create_table(t, ROWS, key="id"), ["_delta_log"], {"around", "t"}),
+    "delete": (lambda t: tv.delete(t, where=scattered(0)), ["_dv", "_change_data"], {"t"}),
+    "append": (lambda t: tv.append(t, [{"id": -1, "part": 7}]), ["part=7"], {"t"}),
+    "tag": (lambda t: tv.tag(t, "v1", 0), ["_tablever/tags", "_tablever/journal"], {"t", "_tablever"}),
+}
+
+
+def scattered(n: int) -> str:
+    """A predicate of rows whose vector is too large to stand in the log; others for each ``n``."""
+    return f"id % 3 = {n} AND id % 7 < 4 AND id % 11 < 6"
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_that_was_there_need_not_be_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A folder that another writer may have made, and not synced, is synced before what needs it is linked."""
+    work, folders, expected = FOLDERS[name]
+    table = tmp_path / "around" / "t"
+    if name != "create":
+        tv.create_table(table, ROWS, partition_by="part" if name == "append" else None)
+    for folder in folders:
+        (table / folder).mkdir(parents=True)
+    calls = noted(monkeypatch)
+    work(table)
+    before = calls[: next(n for n, each in enumerate(calls) if each.startswith("link "))]
+    assert expected <= {each.removeprefix("sync ") for each in before}
+
+
+def test_folders_that_were_there_are_synced_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For folders that others made, the first commit of a process asks the disk a few times more, the next no more."""
+    table = tv.create_table(tmp_path / "t", ROWS)
+    tv.delete(table, where=scattered(0))
+    asked, calls = list[int](), noted(monkeypatch)
+    local._settled.clear()  # as of a new process
+    for n in (1, 2):
+        tv.delete(table, where=scattered(n))
+        asked.append(sum(each.startswith("sync ") for each in calls))
+        calls.clear()
+    around = len({"_dv", "_change_data", "_delta_log", "t"})
+    assert asked[0] == asked[1] + around
+
+
+def test_a_folder_around_the_table_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table is made in a folder of one's own, though the folder around it may only be passed through."""
+    (tmp_path / "t").mkdir()
+    sync = local.sync_folder
+
+    def refused(folder: Path) -> None:
+        if folder == tmp_path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        sync(folder)
+
+    monkeypatch.setattr(local, "sync_folder", refused)
+    assert tv.read_version(tv.create_table(tmp_path / "t", [{"id": 1}])).num_rows == 1
+
+
+def test_partitions_that_another_tool_made_are_synced_before_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another tool committed just before is made durable with the folders that lead to it, the table's own too."""
+    table = tmp_path / "around" / "t"
+    write_deltalake(table, pa.table({"id": [1], "part": [0]}), partition_by=["part"])
+    calls = noted(monkeypatch)
+    tv.append(table, [{"id": 2, "part": 0}])
+    before = calls[: calls.index(f"link {1:020d}.json")]
+    assert {"sync around", "sync t", "sync part=0", "sync _delta_log"} <= set(before)

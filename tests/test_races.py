@@ -16,6 +16,7 @@ from deltalake import DeltaTable, write_deltalake
 import tablever as tv
 from tablever import datafiles, errors, write
 from tablever.log import Log, open_log
+from tablever.logcache import LogCache
 from tablever.logfiles import LogFiles
 from tablever.spans import holds
 from tablever.storage.local import LocalStorage as Storage
@@ -297,14 +298,14 @@ def test_a_handle_that_another_thread_makes_forget(tmp_path: Path, monkeypatch: 
     path = made(tmp_path / "t")
     log = open_log(path)
     for name in ("_load", "_extend"):
-        original = getattr(Log, name)
+        original = getattr(LogCache, name)
 
-        def forgetting(self: Log, *args: Any, _original: Any = original) -> Any:
+        def forgetting(self: LogCache, *args: Any, _original: Any = original) -> Any:
             found = _original(self, *args)
-            self._forget()
+            log._forget()
             return found
 
-        monkeypatch.setattr(Log, name, forgetting)
+        monkeypatch.setattr(LogCache, name, forgetting)
     assert log.head().version == 3
     assert [version.rows for version in log.versions()] == [10, 8, 18, 28]
 
@@ -367,7 +368,7 @@ def test_forgetting_that_is_interrupted(tmp_path: Path, monkeypatch: pytest.Monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tablever.log._History", interrupted)
+        patch.setattr("tablever.logcache._History", interrupted)
         with pytest.raises(KeyboardInterrupt):
             log.head()
     assert log.head().rows == 1

@@ -111,7 +111,8 @@ def read_history(
     ``progress`` is told of the bytes of entries read, of about how many.
     """
     head = listing.head or 0
-    entries = _read_entries(storage, listing, range(min([oldest, *listing.entries[:1]]), head + 1), notes, progress)
+    numbers = range(min([oldest, *listing.entries[:1]]), head + 1)  # not from 0: others' logs may begin anywhere
+    entries = _read_entries(storage, listing, numbers, notes, progress)
     _check_chain(entries, listing, notes)
     _check_sums(entries, listing, notes)
     check_pointer(storage, listing, notes)
@@ -125,7 +126,7 @@ def read_history(
     ours = max((n for n, entry in entries.items() if entry.record.get("operation") == "vacuum"), default=None)
     record = EMPTY if ours is None else entries[ours].record  # the newest counts those before it too
     rows, changes = (_numbers(record.get(name), oldest, head) for name in ("vacuumed", "vacuumedChanges"))
-    silent = tuple(n for n in range(head + 1) if _may_be_silenced(entries.get(n), entry_path(n), notes))
+    silent = tuple(n for n in numbers if _may_be_silenced(entries.get(n), entry_path(n), notes))
     return History(head, tuple(steps), hashes, tuple(vacuums), rows, changes, silent)
 
 

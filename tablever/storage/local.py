@@ -146,7 +146,8 @@ class LocalStorage:
 
     def exists(self, relative: str) -> bool:
         """Whether an object is there."""
-        return self.path(relative).exists()
+        with storage_errors(f"look at '{self.path(relative)}'"):
+            return self.path(relative).exists()
 
     def sizes(self, relatives: Sequence[str]) -> Sequence[int | None]:
         """The bytes of each object; None for one that is not there."""
@@ -170,7 +171,8 @@ class LocalStorage:
 
     def modified(self, relative: str) -> float:
         """Seconds since 1970 at which the object was last changed. Raises FileNotFoundError."""
-        return self.path(relative).stat().st_mtime
+        with storage_errors(f"look at '{self.path(relative)}'"):
+            return self.path(relative).stat().st_mtime
 
     def fingerprint(self, relative: str) -> tuple[int, ...] | None:
         """What tells an object from one that took its name later, without reading it; None where there is none."""
@@ -270,7 +272,7 @@ class LocalStorage:
         """
         target = self._writable(relative)
         with storage_errors(f"write '{target}'"):
-            make_folder(target.parent)
+            make_folder(target.parent, self.root)
             for _ in range(TRIES):
                 with suppress(FileNotFoundError):  # a vacuum took the temporary file for a dead writer's: write another
                     return _linked(target, data)
@@ -287,7 +289,10 @@ class LocalStorage:
 
     def create(self, relative: str) -> DurableFile:
         """Open a new object for writing; it is synced when its ``with`` block ends, removed if that fails."""
-        return DurableFile(self._writable(relative))
+        path = self._writable(relative)
+        with storage_errors(f"write '{path}'"):
+            make_folder(path.parent, self.root)
+        return DurableFile(path)
 
     def missing_folders(self) -> tuple[Path, ...]:
         """The table's folder and those above it, as far as they do not exist; the innermost first."""
@@ -301,12 +306,13 @@ class LocalStorage:
                 folder.rmdir()
 
     def sync(self, relative: str) -> None:
-        """Make durable what another library wrote: the object and its folder's entry."""
+        """Make durable what another library wrote: the object, its folder's entry, and the folders it lies in."""
         path = self.path(relative)
         with storage_errors(f"sync '{path}'"):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             sync_folder(path.parent)
+            make_folder(path.parent, self.root)
 
     def move(self, relative: str, target: str, data: bytes | None = None) -> bool:
         """Give an object another name, durably; False where an object has that one already, or there is none to move.
@@ -317,7 +323,7 @@ class LocalStorage:
         if data is not None and not self._holds(relative, data):
             return False
         with storage_errors(f"move '{source}' to '{place}'"):
-            make_folder(place.parent)
+            make_folder(place.parent, self.root)
             try:
                 os.link(source, place)
             except (FileExistsError, FileNotFoundError):
@@ -376,13 +382,15 @@ class LocalPlace:
 
     def kind(self) -> str | None:
         """``folder``, ``file``, or None where there is nothing."""
-        if self.path.is_dir():
-            return "folder"
-        return "file" if self.path.exists() else None
+        with storage_errors(f"look at '{self.path}'"):
+            if self.path.is_dir():
+                return "folder"
+            return "file" if self.path.exists() else None
 
     def is_table(self) -> bool:
         """Whether there is a Delta log in it."""
-        return (self.path / LOG_FOLDER).is_dir()
+        with storage_errors(f"look at '{self.path}'"):
+            return (self.path / LOG_FOLDER).is_dir()
 
     def child(self, name: str) -> LocalPlace:
         """What lies in it under a name."""
@@ -419,7 +427,6 @@ class DurableFile(CountedWriter):
 
     def __enter__(self) -> Self:
         with storage_errors(f"write '{self.path}'"):
-            make_folder(self.path.parent)
             self._raw = self.path.open("xb", buffering=0)
             self._file = io.BufferedWriter(self._raw, BUFFER_BYTES)
         return self
@@ -441,9 +448,10 @@ class DurableFile(CountedWriter):
                 self._raw.close()
                 synced = kind is None
         finally:
-            self._raw.close()  # not the buffer: what a full disk refused once is not tried again
             if not synced:
-                self.path.unlink(missing_ok=True)
+                with suppress(OSError):  # not the buffer: what a full disk refused once is not tried again
+                    self._raw.close()
+                _remove_if_possible(self.path)
         if synced:
             with storage_errors(f"write '{self.path}'"):
                 sync_folder(self.path.parent)
@@ -470,7 +478,13 @@ def whole_file(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             temporary.replace(path)
             sync_folder(parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove_if_possible(temporary)
+
+
+def _remove_if_possible(leftover: Path) -> None:
+    """Why something was given up is what the caller must hear; what cannot be removed now, a vacuum finds."""
+    with suppress(OSError):
+        leftover.unlink(missing_ok=True)
 
 
 def _linked(target: Path, data: bytes) -> bool:
@@ -499,7 +513,7 @@ def _linked(target: Path, data: bytes) -> bool:
                 ) from None
             return False
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove_if_possible(temporary)
     sync_folder(target.parent)
     return True
 
@@ -509,13 +523,32 @@ def _raise(error: OSError) -> None:
         raise error
 
 
-def make_folder(folder: Path) -> None:
-    """Create a folder and its parents durably."""
-    if folder.is_dir():
+_settled: set[tuple[str, int, int]] = set()
+
+
+def make_folder(folder: Path, table: Path) -> None:
+    """Have a folder, and those above it, durably.
+
+    One of the table that is there may have been made by a writer that died before it synced the folder around it. So
+    up to the table's own, each is synced into the one around it once in a process, whoever made it.
+    """
+    try:
+        found = os.stat(folder)  # noqa: PTH116 - asked for every object that is written
+    except FileNotFoundError:
+        make_folder(folder.parent, table)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
         return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
+    known = str(folder), found.st_dev, found.st_ino
+    if known in _settled or not folder.is_relative_to(table):
+        return
+    if folder == table:
+        with suppress(PermissionError):  # a folder that may not be read cannot be synced
+            sync_folder(folder.parent)
+    else:
+        make_folder(folder.parent, table)
+        sync_folder(folder.parent)
+    _settled.add(known)
 
 
 def sync_folder(folder: Path) -> None:

@@ -78,8 +78,8 @@ def random_faults(process: Zygote, bench: Bench, chance: random.Random) -> Itera
         if (operation, kind) not in known:
             known[operation, kind] = faults.traced(process, bench, operation, kind)[0]
         call = chance.choice(known[operation, kind])
-        errors = faults.ERRORS.get(call.name)
-        if errors is None or chance.random() < 0.5:
+        errors = faults.refusals(call)
+        if not errors or chance.random() < 0.5:
             yield Fault(operation, kind, call, "signal=KILL", for_ever=False)
         else:
             yield Fault(operation, kind, call, f"error={chance.choice(errors)}", for_ever=chance.random() < 0.5)
@@ -90,7 +90,7 @@ def every_fault(process: Zygote, bench: Bench) -> Iterator[Fault]:
     for operation in faults.OPERATIONS:
         for call in faults.traced(process, bench, operation, "merge-on-read")[0]:
             yield Fault(operation, "merge-on-read", call, "signal=KILL", for_ever=False)
-            for error in faults.ERRORS.get(call.name, ()):
+            for error in faults.refusals(call):
                 yield Fault(operation, "merge-on-read", call, f"error={error}", for_ever=False)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 import tablever as tv
 from tablever import constraints
@@ -79,6 +80,29 @@ def test_a_log_that_claims_a_billion_versions_costs_nothing(table: Path, number:
         assert isinstance(found["verify"], CorruptionError)
     else:
         assert found["read"] is None
+
+
+@pytest.mark.timeout(60)
+def test_a_log_that_begins_at_the_billionth_version_costs_what_is_there(tmp_path: Path) -> None:
+    """A checkpoint and the entry after it, all before cleaned: reads, commits and checks look at those alone."""
+    path = tmp_path / "t"
+    write_deltalake(path, pa.table({"id": [1]}))
+    DeltaTable(path).create_checkpoint()
+    write_deltalake(path, pa.table({"id": [2]}), mode="append")
+    log, number = path / "_delta_log", 10**9
+    (log / f"{0:020}.checkpoint.parquet").rename(log / f"{number:020}.checkpoint.parquet")
+    (log / f"{1:020}.json").rename(log / f"{number + 1:020}.json")
+    (log / f"{0:020}.json").unlink()
+    pointer = log / "_last_checkpoint"
+    pointer.write_text(json.dumps({**json.loads(pointer.read_text()), "version": number}))
+    assert tv.verify(path).versions == (number, number + 1)
+    version = tv.append(path, [{"id": 3}])
+    assert version is not None
+    assert version.number == number + 2
+    assert [each.number for each in tv.list_versions(path)] == [number + 1, number + 2]
+    assert tv.read_version(path).num_rows == 3
+    assert tv.content_hash(path) == tv.content_hash_of(tv.read_version(path))
+    assert not tv.verify(path, level="rows").damaged
 
 
 def test_a_vacuum_that_claims_every_version_costs_nothing(table: Path) -> None:
