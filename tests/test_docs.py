@@ -16,6 +16,7 @@ from tablever import errors
 
 PAGES = examples.pages()
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
+ANCHORED = re.compile(r"\]\(([^)#\s]*)(#[^)\s]+)\)")
 
 
 def name(page: Path) -> str:
@@ -41,6 +42,23 @@ def test_links_lead_to_files(page: Path) -> None:
     """A relative link names a file of the repository."""
     targets = [target for target, _ in LINK.findall(page.read_text("utf-8")) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.MULTILINE)
+FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments by which a page's headings are linked, as GitHub makes them."""
+    headings = HEADING.findall(FENCED.sub("", page.read_text("utf-8")))
+    return {"#" + re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_to_a_heading_lead_to_one(page: Path) -> None:
+    """What a link names of a page is a heading of it."""
+    found = [(target, anchor) for target, anchor in ANCHORED.findall(page.read_text("utf-8")) if "://" not in target]
+    assert [each for each in found if each[1] not in anchors(page.parent / each[0] if each[0] else page)] == []
 
 
 def test_every_page_is_in_the_index() -> None:
