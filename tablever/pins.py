@@ -32,7 +32,8 @@ def pin(table: TableLike, ref: Ref, *, reason: str, author: str | None = None) -
     values = witnesses.attest(log, number, author or default_author())
     while not witnesses.put(log, path := witness_files.new_pin_path(number), {**values, "reason": reason}):
         pass  # the name was taken: as likely as two equal random numbers
-    return witness_files.read_pin(log.storage, path)
+    with witness_files.made(path):
+        return witness_files.read_pin(log.storage, path)
 
 
 def list_pins(table: TableLike) -> list[Pin]:

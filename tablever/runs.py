@@ -68,7 +68,8 @@ def link_run(
     path = _path(number, role, run_id)
     values = witnesses.attest(log, number, author or default_author())
     if witnesses.put(log, path, {**values, "runId": run_id, "role": role, "metrics": checked, **described}):
-        return witness_files.read_run(log.storage, path)
+        with witness_files.made(path):
+            return witness_files.read_run(log.storage, path)
     found = _linked_before(log, number, role, run_id, described)
     return _with_metrics(log, found, checked, values)
 
@@ -211,9 +212,10 @@ def _with_metrics(log: Log, run: Run, metrics: Mapping[str, Any], values: Mappin
     about = {name: values[name] for name in ("tableId", "version", "commitHash", "author", "time")}
     body = {**about, "runId": run.run_id, "role": run.role, "metrics": news}
     appended = witness_files.metrics_of(log.storage, run.object)
-    while not witness_files.put(log.storage, witness_files.metrics_path(run.object, appended), body):
+    while not witness_files.put(log.storage, at := witness_files.metrics_path(run.object, appended), body):
         appended = witness_files.metrics_of(log.storage, run.object)
-    return _read(log, run.object)
+    with witness_files.made(at):
+        return _read(log, run.object)
 
 
 def _checked_metrics(metrics: Mapping[str, Any]) -> dict[str, float | str]:

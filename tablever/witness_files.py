@@ -161,18 +161,27 @@ def put(storage: Storage, path: str, values: Mapping[str, Any]) -> bool:
     if not storage.put_if_absent(path, data):
         return False
     entry = {"entry": path, "entryDigest": sealed.digest(data), "version": values.get("version")}
-    try:
+    with made(path, "the journal that would tell of its loss has no entry of it"):
         number = max(journal_numbers(storage), default=-1) + 1
         while not storage.put_if_absent(at := journal_path(number), sealed.render(at, KINDS[JOURNAL], entry)):
             number += 1
+    return True
+
+
+@contextmanager
+def made(path: str, but: str = "it could not be read back") -> Iterator[None]:
+    """A StorageError of what is done once an object is there says that it is, in its fact ``made``, and what is not."""
+    try:
+        yield
     except StorageError as error:
+        if "made" in error.facts:
+            raise
         raise StorageError(
-            f"'{path}' was made and counts, but the journal that would tell of its loss has no entry of it: {error}",
+            f"'{path}' was made and counts, but {but}: {error}",
             hint="do not make it again: it is there",
             made=path,
             reason=error.facts.get("reason"),
         ) from error
-    return True
 
 
 def journal_path(number: int) -> str:

@@ -89,15 +89,16 @@ def put(log: Log, path: str, values: Mapping[str, Any]) -> bool:
 
     Raises:
         VersionVacuumedError: the version was removed meanwhile; the witness is taken away again.
-        StorageError: the disk refused.
+        StorageError: the disk refused; where the witness was made, its fact ``made`` is its path.
     """
     if not witness_files.put(log.storage, path, values):
         return False
-    try:
-        _check_there(log, values["version"])
-    except VersionVacuumedError:
-        take_away(log, path, values["author"], "its version was removed while this was made")
-        raise
+    with witness_files.made(path, "whether its version is still there could not be looked at"):
+        try:
+            _check_there(log, values["version"])
+        except VersionVacuumedError:
+            take_away(log, path, values["author"], "its version was removed while this was made")
+            raise
     return True
 
 

@@ -177,3 +177,37 @@ def test_a_short_campaign(seaweedfs: Server) -> None:
     assert found.wrong == []
     assert found.operations.total() == 25
     assert found.faults.total() > 0
+
+
+MADE: dict[str, Operation] = {
+    "tag": lambda p: tv.tag(p.open(), "v9", 3).version,
+    "link_run": lambda p: tv.link_run(p.open(), 3, "r9", metrics={"f1": 0.5}).version,
+    "link_run again": lambda p: tv.link_run(p.open(), 3, "r1", metrics={"f1": 0.6}).version,
+    "pin": lambda p: tv.pin(p.open(), 3, reason="kept").version,
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_fails_once_a_witness_is_made_says_that_it_is(
+    seaweedfs: Server, network: FaultyNetwork, pristine: Objects, name: str
+) -> None:
+    """A tag, run or pin that was made, and cannot be looked at any more, is told as made, in the fact ``made``."""
+    place = copy_of(seaweedfs, pristine)
+    tv.link_run(place.open(), 3, "r1", metrics={"f1": 0.5})
+    before, puts = state_of(place), list[Request]()
+
+    def then_denied(request: Request) -> Fault | None:
+        if str(request) == "PUT witness":
+            puts.append(request)
+        elif len(puts) > (2 if name == "link_run again" else 1):  # itself, and the journal's entry of it
+            return Fault("denied")
+        return None
+
+    network.decide(then_denied)
+    found = attempt(MADE[name], place.through(seaweedfs.through(network.address), **IMPATIENT))
+    network.heal()
+    assert isinstance(found, errors.StorageError)
+    assert str(found.made).startswith("_tablever/")
+    assert tv.runs_of(place.open())[0].metrics["f1"] == (0.6 if name == "link_run again" else 0.5)
+    assert (state_of(place) != before) == (name != "link_run again")
+    assert tv.verify(place.open()).damaged == ()
