@@ -41,6 +41,7 @@ MOST_RUNS = 16
 MOST_CONFINED = 4
 
 _FORBIDDEN = re.compile(r'(?:"([^"]*)" - file system operations are|through) disabled|disabled through configuration')
+_OUT_OF_MEMORY = "Out of Memory Error"
 _names = count()
 _lock = threading.Lock()
 if hasattr(os, "register_at_fork"):  # else a child may find it taken by a thread that it does not have
@@ -602,6 +603,13 @@ def _of_filesystem(error: BaseException) -> Exception | None:
     return StorageError(words) if kind.endswith("StorageError") else None
 
 
+def _out_of_memory(what: str, error: Exception) -> StorageError:
+    return StorageError(
+        f"there is not enough memory for {what}: {expressions.first_line(str(error))}",
+        hint="ask for less at once: fewer columns or rows, or iter_batches",
+    )
+
+
 @contextmanager
 def query_errors(what: str, columns: Sequence[str] = ()) -> Iterator[None]:
     """Turn what DuckDB raises into our errors.
@@ -624,7 +632,7 @@ def query_errors(what: str, columns: Sequence[str] = ()) -> Iterator[None]:
             hint="allow a folder's files: query(…, allow_folders=['folder'])" if refused[1] else None,
         ) from error
     except duckdb.OutOfMemoryException as error:
-        raise StorageError(f"DuckDB cannot run {what}: {expressions.first_line(str(error))}") from error
+        raise _out_of_memory(what, error) from error
     except (duckdb.FatalException, duckdb.InternalException) as error:
         _forget_databases()  # DuckDB may refuse all that follows in the database that failed
         raise CorruptionError(f"DuckDB failed on {what}: {expressions.first_line(str(error))}") from error
@@ -647,7 +655,11 @@ def scan_errors(*scans: Scan) -> Iterator[None]:
     try:
         with query_errors("the query"):
             yield
+    except MemoryError:
+        raise
     except (QueryError, CorruptionError, OSError, pa.ArrowException) as error:
+        if str(error).startswith(_OUT_OF_MEMORY):  # a stream's errors come through Arrow, without a kind
+            raise _out_of_memory("the query", error) from error
         ours = _of_filesystem(error)
         if ours is not None and not isinstance(ours, OSError):
             raise ours from None
@@ -663,7 +675,7 @@ def scan_errors(*scans: Scan) -> Iterator[None]:
                 if file.duckdb_location in str(reason):
                     message = expressions.first_line(str(error)).replace(file.duckdb_location, file.location)
                     raise CorruptionError(message, file=file.location) from error
-        if error is reason:  # a stream's errors come through Arrow, without a kind
+        if error is reason:  # of a stream, too
             tables = ", ".join(f"version {s.snapshot.version} of '{s.storage.name}'" for s in scans)
             raise CorruptionError(
                 f"{tables} cannot be read: a data file is damaged: {expressions.first_line(str(error))}"

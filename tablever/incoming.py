@@ -81,6 +81,8 @@ def _arrow_errors() -> Iterator[None]:
     """Arrow's errors, which come from the rows' producer, as an error of the input."""
     try:
         yield
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError) as error:
         reason = str(error).split(". Detail: Python exception:")[0]  # a traceback, which the cause shows
         raise InvalidInputError(f"the rows cannot be read: {reason}") from error
@@ -116,6 +118,8 @@ def _from_pandas(frame: Any) -> pa.Table:
         raise SchemaMismatchError(f"the rows: two fields named '{twice}'", hint="rename one", column=twice)
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
+    except MemoryError:
+        raise
     except (pa.ArrowException, TypeError, OverflowError) as error:
         reason = "; ".join(str(part) for part in error.args)
         raise SchemaMismatchError(

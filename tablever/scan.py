@@ -268,6 +268,8 @@ def read_footer(storage: Storage, path: str, size: int) -> pq.FileMetaData:
     """A Parquet file's footer; the size is part of the cache's key, since a path may be used again by others."""
     try:
         return pq.read_metadata(storage.arrow_source(path, size))
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a column's name may be no text
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's; Arrow's own words for a damaged footer are an OSError without a number

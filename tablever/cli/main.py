@@ -136,6 +136,10 @@ def exit_code(arguments: Sequence[str]) -> int:
     except OSError as error:
         print_error(errors.StorageError(f"cannot write the output: {error}"), as_json)
         return EXIT_CODES[errors.StorageError]
+    except MemoryError as error:
+        hint = "ask for less at once: fewer columns, or rows with --where; load a file in parts"
+        print_error(errors.StorageError(f"there is not enough memory: {error}".rstrip(": "), hint=hint), as_json)
+        return EXIT_CODES[errors.StorageError]
     except Exception as error:  # noqa: BLE001  # the edge of the program
         return _interrupted(error) if was_interrupted(error) else _defect(error, as_json)
     return 0

@@ -104,7 +104,9 @@ def _parse_parquet(data: bytes, name: str) -> Part:
             actions=tuple(build_actions(_rows(table, _ACTIONS), name=name)),
             sidecars=_sidecars([row["sidecar"] for row in _rows(table, ("sidecar",))], name),
         )
-    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, OverflowError, MemoryError) as error:
+    except MemoryError:  # says nothing of the file, which a repair would move aside
+        raise
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, OverflowError) as error:
         reason = str(error).split("\n")[0]
         raise CorruptionError(f"checkpoint '{name}' cannot be read: {reason}", file=name) from error
 

@@ -109,6 +109,8 @@ def read_patch(file: str | os.PathLike[str]) -> Patch:
     except FileNotFoundError as error:
         hint = f"the current folder is {Path.cwd()}"
         raise NotFoundError(f"there is no file '{os.fspath(file)}'", hint=hint, file=os.fspath(file)) from error
+    except MemoryError:
+        raise
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # a column's name may be no text
         raise no_patch(file, f"it cannot be read as Parquet: {error}") from error
     try:

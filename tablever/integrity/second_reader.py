@@ -66,6 +66,8 @@ def digest(storage: Storage, path: str, schema: pa.Schema, columns: Sequence[str
             for frame in file.iter_row_groups(columns=list(columns), dtypes=dtypes, index=False):
                 arrays = [_theirs(frame[name], schema.field(name).type) for name in columns]
                 total += digest_of(pa.Table.from_arrays(arrays, list(columns)))
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever another reader says of a file that ours has read
         return f"{type(error).__name__}: {error}"
     return total
