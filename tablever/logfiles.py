@@ -25,7 +25,13 @@ from tablever.delta.listing import (
     entry_path,
     parse_names,
 )
-from tablever.errors import CorruptionError, StorageError, TableNotFoundError, VersionVacuumedError
+from tablever.errors import (
+    CorruptionError,
+    StorageError,
+    TableNotFoundError,
+    UnsupportedFeatureError,
+    VersionVacuumedError,
+)
 from tablever.storage import Place, Storage
 from tablever.tail import torn_tail
 
@@ -289,7 +295,7 @@ class LogFiles:
                 break
             try:
                 return files.number, self._checkpoint(files)
-            except CorruptionError as error:
+            except (CorruptionError, UnsupportedFeatureError) as error:
                 logger.warning("'%s': %s; reading what is older", self.table, error)
         return newest, known[newest] if newest >= 0 else replay.State()
 
@@ -303,10 +309,12 @@ class LogFiles:
     def _checkpoint(self, files: CheckpointFiles) -> replay.State:
         from tablever.delta import checkpoint  # with Arrow, which takes longer to import than a short log to read
 
-        parts = [checkpoint.parse_part(self.storage.get(f"{LOG_FOLDER}/{name}"), name=name) for name in files.names]
+        parts = [
+            checkpoint.parse_part(read_part(self.storage, f"{LOG_FOLDER}/{name}"), name=name) for name in files.names
+        ]
         for sidecar in checkpoint.sidecars_of(parts, name=files.names[0]):
             try:
-                data = self.storage.get(f"{SIDECAR_FOLDER}/{sidecar}")
+                data = read_part(self.storage, f"{SIDECAR_FOLDER}/{sidecar}")
             except FileNotFoundError as error:
                 message = f"checkpoint '{files.names[0]}' cannot be read: its sidecar '{sidecar}' is missing"
                 raise CorruptionError(message, file=sidecar) from error
@@ -315,13 +323,13 @@ class LogFiles:
 
     # -- what to say where something is missing
 
-    def _unreadable(self, number: int) -> CorruptionError | VersionVacuumedError:
+    def _unreadable(self, number: int) -> CorruptionError | UnsupportedFeatureError | VersionVacuumedError:
         base, _ = self._base(number, {})
         for files in self.listing.checkpoints_before(number)[:1]:
             try:
                 if files.number > base:
                     self._checkpoint(files)
-            except CorruptionError as error:
+            except (CorruptionError, UnsupportedFeatureError) as error:
                 return error
         missing = self.listing.missing(base, number)
         if missing is None:
@@ -373,6 +381,25 @@ class LogFiles:
             problem=problem,
             last_good=last_good,
         )
+
+
+def read_part(storage: Storage, path: str) -> bytes:
+    """The bytes of a checkpoint's file.
+
+    Raises FileNotFoundError, StorageError; UnsupportedFeatureError for one that is too large to be read whole.
+    """
+    try:
+        return storage.get(path)
+    except StorageError as error:
+        if "size" not in error.facts:
+            raise
+        raise UnsupportedFeatureError(
+            f"checkpoint '{path}' has {error.facts['size']:,} bytes in one file, more than is read",
+            hint="have its writer make checkpoints in parts (Spark: "
+            "spark.databricks.delta.checkpoint.partSize = 100000), or compact the table: fewer files, smaller ones",
+            feature="a checkpoint of so many bytes in one file",
+            file=path,
+        ) from error
 
 
 def filled(listing: Listing, storage: Storage) -> Listing:

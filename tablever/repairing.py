@@ -22,10 +22,10 @@ from tablever.authorship import check_text, default_author
 from tablever.delta import checkpoint, commits
 from tablever.delta.entries import salvage
 from tablever.delta.listing import LOG_FOLDER, CheckpointFiles, Listing, entry_path, parse_names
-from tablever.errors import ConflictError, CorruptionError, InvalidInputError
+from tablever.errors import ConflictError, CorruptionError, InvalidInputError, UnsupportedFeatureError
 from tablever.json_values import instant_text
 from tablever.log import Log, TableLike, open_log
-from tablever.logfiles import POINTER
+from tablever.logfiles import POINTER, read_part
 from tablever.model import Witness
 from tablever.storage import Storage
 from tablever.tail import Tail, TornEntry, read_entry, torn_tail
@@ -215,13 +215,16 @@ def _readable(storage: Storage, listing: Listing, numbers: range) -> Iterator[Ch
 def _problem_of(storage: Storage, files: CheckpointFiles) -> str | None:
     """What keeps a checkpoint from being read; None where nothing does. Its sidecars are not looked at."""
     try:
-        parts = [checkpoint.parse_part(storage.get(f"{LOG_FOLDER}/{name}"), name=name) for name in files.names]
+        paths = {name: f"{LOG_FOLDER}/{name}" for name in files.names}
+        parts = [checkpoint.parse_part(read_part(storage, path), name=name) for name, path in paths.items()]
         if not any(part.sidecars for part in parts):
             checkpoint.to_state(parts, name=files.names[0])
     except CorruptionError as error:
         return str(error.facts.get("problem", "cannot be read"))
     except FileNotFoundError:
         return "is gone"
+    except UnsupportedFeatureError:  # too large for us: others read it
+        return None
     return None
 
 

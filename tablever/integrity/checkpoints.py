@@ -10,9 +10,9 @@ from typing import Any
 from tablever import strict_json
 from tablever.delta import checkpoint, replay
 from tablever.delta.listing import LOG_FOLDER, SIDECAR_FOLDER, CheckpointFiles, Listing, parse_names
-from tablever.errors import CorruptionError, StorageError
+from tablever.errors import CorruptionError, StorageError, UnsupportedFeatureError
 from tablever.integrity.report import Notes
-from tablever.logfiles import filled
+from tablever.logfiles import filled, read_part
 from tablever.model import DataFile
 from tablever.storage import Storage
 
@@ -38,6 +38,8 @@ def read_checkpoints(storage: Storage, number: int, listing: Listing, notes: Not
         path, touched = f"{LOG_FOLDER}/{files.names[0]}", reach(listing, number)
         try:
             states.append((path, _state(storage, files, notes)))
+        except UnsupportedFeatureError as error:
+            notes.unknown(path, CHECKPOINT, str(error), touched)
         except (CorruptionError, StorageError) as error:
             notes.damage(path, CHECKPOINT, "unreadable", str(error), touched)
         except FileNotFoundError as error:
@@ -48,7 +50,7 @@ def read_checkpoints(storage: Storage, number: int, listing: Listing, notes: Not
 
 def _state(storage: Storage, files: CheckpointFiles, notes: Notes) -> replay.State:
     def part(folder: str, name: str) -> checkpoint.Part:
-        data = storage.get(f"{folder}/{name}")
+        data = read_part(storage, f"{folder}/{name}")
         notes.objects += 1
         notes.bytes += len(data)
         return checkpoint.parse_part(data, name=name)

@@ -128,6 +128,29 @@ def test_an_object_too_large_to_be_a_log_is_not_read(table: Path, monkeypatch: p
         tv.read_version(table, 0)
 
 
+def test_a_checkpoint_too_large_to_be_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint above the limit is passed over where older entries lead to the version, and is no damage; where it
+    is all that is left, it is refused by its size, with what to do.
+    """
+    table = tmp_path / "theirs"
+    for number in range(4):
+        write_deltalake(table, pa.table({"id": [number]}), mode="append")
+    DeltaTable(table).create_checkpoint()
+    (file,) = (table / "_delta_log").glob("*.checkpoint.parquet")
+    monkeypatch.setattr(protocol, "MOST_BYTES", file.stat().st_size - 1)
+    assert all(each.stat().st_size < protocol.MOST_BYTES for each in (table / "_delta_log").glob("*.json"))
+    assert tv.read_version(table).num_rows == 4
+    report = tv.verify(table)
+    assert [found.object for found in report.unrecorded if found.kind == "checkpoint"] == [f"_delta_log/{file.name}"]
+    assert not tv.repair(table).moved
+    for number in range(4):
+        entry_file(table, number).unlink()
+    for call in (tv.read_version, tv.verify):
+        with pytest.raises(UnsupportedFeatureError, match=f"{file.stat().st_size:,} bytes") as caught:
+            call(table)
+        assert "partSize" in str(caught.value.hint)
+
+
 def roaring_of_runs(containers: int) -> bytes:
     """A bitmap in which every number of so many containers is set: 65,536 of them in fourteen bytes."""
     data = struct.pack("<QI", 1, 0) + struct.pack("<I", 12347 | (containers - 1) << 16)
