@@ -31,9 +31,10 @@ def agree(spark: Spark, table: Path, which: Sequence[int] | None = None) -> None
     """Spark reads what we read, columns, types and rows, at every version; and we read alike in each of our ways."""
     for number in numbers(table) if which is None else which:
         ours, theirs = tv.read_version(table, number), spark.read(table, number)
-        assert types_of(ours) == types_of(theirs), number
+        what = f"{table.name}@{number}"
+        assert types_of(ours) == types_of(theirs), what
         for name, reader in reading.OURS.items():
-            reading.assert_rows(reader(table, number), columns_of(ours), theirs.to_pylist(), f"{number} through {name}")
+            reading.assert_rows(reader(table, number), columns_of(ours), theirs.to_pylist(), f"{what} through {name}")
 
 
 def netted(changes: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Counter[Hashable]:

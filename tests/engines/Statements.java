@@ -1,8 +1,12 @@
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.delta.tables.DeltaColumnBuilder;
+import io.delta.tables.DeltaTable;
+import io.delta.tables.DeltaTableBuilder;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.Map;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
@@ -10,7 +14,9 @@ import org.apache.spark.sql.SparkSession;
 
 /**
  * Spark with Delta Lake, fed SQL statements: one JSON object a line, {"sql": …, "into": folder or null}. What a
- * statement gives is written into the folder as Parquet, which keeps every type. The answer is {} or {"error": …}.
+ * statement gives is written into the folder as Parquet, which keeps every type. Columns that SQL has no words for
+ * are built: {"build": folder of a new table, "columns": [[name, type, "IDENTITY" or an expression or null], …]}. The
+ * answer is {} or {"error": …}.
  */
 public final class Statements {
   public static void main(String[] arguments) throws Exception {
@@ -23,16 +29,21 @@ public final class Statements {
     BufferedReader requests = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     for (String line = requests.readLine(); line != null; line = requests.readLine()) {
       Map<?, ?> request = json.readValue(line, Map.class);
-      answers.println(json.writeValueAsString(answer(spark, (String) request.get("sql"), (String) request.get("into"))));
+      answers.println(json.writeValueAsString(answer(spark, request)));
     }
     spark.stop();
   }
 
-  private static Map<String, String> answer(SparkSession spark, String sql, String into) {
+  @SuppressWarnings("unchecked")
+  private static Map<String, String> answer(SparkSession spark, Map<?, ?> request) {
     try {
-      Dataset<Row> rows = spark.sql(sql);
-      if (into != null) {
-        rows.coalesce(1).write().parquet(into);
+      if (request.containsKey("build")) {
+        build(spark, (String) request.get("build"), (List<List<String>>) request.get("columns"));
+        return Map.of();
+      }
+      Dataset<Row> rows = spark.sql((String) request.get("sql"));
+      if (request.get("into") != null) {
+        rows.coalesce(1).write().parquet((String) request.get("into"));
       }
       return Map.of();
     } catch (Throwable error) {
@@ -42,6 +53,19 @@ public final class Statements {
       }
       return Map.of("error", text.toString());
     }
+  }
+
+  private static void build(SparkSession spark, String path, List<List<String>> columns) {
+    DeltaTableBuilder table = DeltaTable.create(spark).location(path);
+    for (List<String> each : columns) {
+      DeltaColumnBuilder column = DeltaTable.columnBuilder(spark, each.get(0)).dataType(each.get(1));
+      String generated = each.get(2);
+      if (generated != null) {
+        column = generated.equals("IDENTITY") ? column.generatedAlwaysAsIdentity() : column.generatedAlwaysAs(generated);
+      }
+      table = table.addColumn(column.build());
+    }
+    table.execute();
   }
 
   private static SparkSession session(String scratch) {

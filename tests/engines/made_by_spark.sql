@@ -38,6 +38,20 @@ NULL, TIMESTAMP'1969-12-31 23:59:59.999999', -0.25, false), (3, 'é\'"', DATE'00
 DATE'9999-12-31', NULL, 0.00, NULL);
 UPDATE {t} SET s = 'c' WHERE id = 1;
 
+-- every type
+CREATE TABLE {t} (i8 TINYINT, i16 SMALLINT, i32 INT, i64 BIGINT, f FLOAT, d DOUBLE, ok BOOLEAN, s STRING, b BINARY,
+day DATE, at TIMESTAMP, wall TIMESTAMP_NTZ, n DECIMAL(38,10), c CHAR(3), v VARCHAR(5), l ARRAY<STRUCT<x: INT, y:
+ARRAY<STRING>>>, m MAP<STRING, STRUCT<k: DECIMAL(5,2)>>, o STRUCT<a: STRUCT<b: TIMESTAMP, c: DATE>>) USING delta;
+INSERT INTO {t} VALUES (-128Y, -32768S, -2147483648, -9223372036854775808, CAST('NaN' AS FLOAT), DOUBLE('-Infinity'),
+true, '', X'', DATE'0001-01-01', TIMESTAMP'0001-01-01 00:00:00', TIMESTAMP_NTZ'9999-12-31 23:59:59.999999',
+-9999999999999999999999999999.9999999999, 'a', 'vwxyz', array(), map(), named_struct('a', NULL)), (127Y, 32767S,
+2147483647, 9223372036854775807, FLOAT('-0.0'), DOUBLE('NaN'), false, '\u0000é😀', X'00FF', DATE'9999-12-31',
+TIMESTAMP'9999-12-31 23:59:59.999999', TIMESTAMP_NTZ'1582-10-10 00:00:00', 0.0000000001, 'é', '', array(NULL,
+named_struct('x', 1, 'y', array('a', NULL))), map('k', named_struct('k', 1.25), '', NULL), named_struct('a',
+named_struct('b', TIMESTAMP'1969-12-31 23:59:59.999999', 'c', NULL))), (NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+DELETE FROM {t} WHERE i8 = 0Y OR i16 = 32767S;
+
 -- INT96
 SET spark.sql.parquet.outputTimestampType = INT96;
 CREATE TABLE {t} (id INT, at TIMESTAMP, deep ARRAY<STRUCT<at: TIMESTAMP>>) USING delta;
@@ -86,7 +100,7 @@ CREATE TABLE {t} USING delta TBLPROPERTIES ('delta.feature.vacuumProtocolCheck' 
 concat('row ', id) AS text, CAST(id % 3 AS INT) AS part FROM range(20);
 DELETE FROM {t} WHERE id = 3;
 
--- append only | not written: appendOnly
+-- append only
 CREATE TABLE {t} USING delta TBLPROPERTIES ('delta.appendOnly' = 'true') AS SELECT id, concat('row ', id) AS text,
 CAST(id % 3 AS INT) AS part FROM range(20);
 
@@ -123,7 +137,29 @@ INSERT INTO {t} SELECT id, concat('row ', id) AS text, CAST(id % 3 AS INT) AS pa
 INSERT INTO {t} SELECT id, concat('row ', id) AS text, CAST(id % 3 AS INT) AS part FROM range(20);
 OPTIMIZE {t};
 
+-- type widening | not written: typeWidening
+CREATE TABLE {t} (a TINYINT, b INT, c FLOAT, d DECIMAL(5,2), e INT, f DATE, s STRUCT<x: SMALLINT>) USING delta
+TBLPROPERTIES ('delta.enableTypeWidening' = 'true', 'delta.feature.timestampNtz' = 'supported');
+INSERT INTO {t} VALUES (1Y, 2, 0.1, 1.25, 4, DATE'2024-02-29', named_struct('x', 7S));
+ALTER TABLE {t} ALTER COLUMN a TYPE INT, b TYPE BIGINT, c TYPE DOUBLE, d TYPE DECIMAL(20,4), e TYPE DOUBLE, f TYPE
+TIMESTAMP_NTZ, s.x TYPE BIGINT;
+INSERT INTO {t} VALUES (2147483647, 9223372036854775807, 0.1, 1234567890123456.7891, 0.5, TIMESTAMP_NTZ'2024-02-29
+12:00:00', named_struct('x', 9223372036854775807));
+DELETE FROM {t} WHERE a = 5;
+
+-- column defaults | not written: allowColumnDefaults
+CREATE TABLE {t} (id BIGINT, text STRING DEFAULT 'none') USING delta TBLPROPERTIES
+('delta.feature.allowColumnDefaults' = 'supported');
+INSERT INTO {t} (id) VALUES (1), (2);
+
 -- Iceberg compatibility | not written: columnMapping
 CREATE TABLE {t} (id BIGINT, text STRING) USING delta TBLPROPERTIES ('delta.columnMapping.mode' = 'name',
 'delta.enableIcebergCompatV2' = 'true');
 INSERT INTO {t} VALUES (1, 'a');
+
+-- variant | not read: variantType
+CREATE TABLE {t} USING delta AS SELECT id, parse_json('{"a": 1}') AS v FROM range(2);
+
+-- shallow clone | not read: paths outside the table
+CREATE TABLE {t}_source USING delta AS SELECT id, concat('row ', id) AS text, CAST(id % 3 AS INT) AS part FROM range(3);
+CREATE TABLE {t} SHALLOW CLONE {t}_source;

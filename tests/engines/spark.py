@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -93,6 +94,15 @@ class Spark(Child):
         """
         for sql in statements:
             self.ask(sql=sql, into=None)
+
+    def build(self, table: Path, columns: Sequence[tuple[str, str, str | None]]) -> None:
+        """Make an empty table of columns, each with its name, its type, and what it is generated as: "IDENTITY", an
+        expression, or nothing. Spark's SQL has no words for these.
+
+        Raises:
+            EngineError: what Spark said.
+        """
+        self.ask(build=str(table), columns=columns)
 
     def rows(self, sql: str) -> pa.Table:
         """What a query gives."""
