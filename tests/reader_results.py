@@ -39,9 +39,13 @@ NOTES = """
   versions like any other; tablever goes on from them, and Spark from those of tablever. It keeps our NOT NULL and
   CHECK, and we its. Of a key it knows nothing: one that it doubles is read twice, and our `upsert` of it leaves one
   row. Where it turns in-commit timestamps on, tablever writes them, and both find the same versions by time; a table to
-  which it gives column mapping is read at every version, and no longer written. Checkpoints
-  that it makes, classic and v2, lead to the same rows in the same order. Its local and default S3 log stores are not
-  safe beside another writer.
+  which it gives column mapping is read at every version, and no longer written. Checkpoints that it makes, classic and
+  v2, lead to the same rows in the same order. Values of every type that it writes are found by its statistics. Its
+  local and default S3 log stores are not safe beside another writer.
+- **Tables that Spark made** take our commits under the protocol that they have, and Spark goes on from there; a table
+  with a feature that tablever does not write under is read, and every write to it refused by the feature's name:
+  `tests/test_spark_made.py`, one table for each feature. Spark's CHAR and VARCHAR are strings to the Delta protocol:
+  tablever neither pads nor counts what it puts into such a column.
 - **Spark's `VACUUM`**, in Delta Lake 4.3.1, stops with an error (`scala.MatchError`) at a deletion vector that lies in
   the log, as those of few rows do. The error comes before anything is removed: nothing is lost, and nothing is freed.
   Compacting the vectors away does not help as long as history is kept, for those of removed files count too. Free space
@@ -54,7 +58,9 @@ NOTES = """
 - **delta-kernel-rs**: the package opens the latest version alone; each version was given to it as a copy of the table
   whose log ends there.
 - **deltalake**: `QueryBuilder` and `scan` know deletion vectors; `to_pyarrow_table` and `to_pandas` refuse a table that
-  has the feature. A table made with `deletes="copy-on-write"` has none.
+  has the feature. A table made with `deletes="copy-on-write"` has none. Of a table that is partitioned by a decimal
+  it commits negative values as texts that are no decimals (`0.-1` for -0.01), by `optimize` too, and cannot read them
+  itself. tablever reads them as what was meant: `overwrite` or `compact` the rows, or `restore` a version before.
 - **Polars** 2.1 finds no deletion vector of a file whose path is percent-encoded, which partition values such as
   `a b` cause, and would bring deleted rows back; so tablever writes none for such files. It cannot read partition
   columns whose names a path cannot carry (`a/b`, `x=y`, `50%`).

@@ -42,6 +42,13 @@ def test_the_page_says_what_a_reader_makes_of_our_tables(name: str, tables: dict
     )
 
 
+def test_the_page_says_what_it_is_made_with() -> None:
+    """What the page says beside its table is what the next run would write."""
+    text = PAGE.read_text("utf-8")
+    assert text.startswith(reader_results.HEADER)
+    assert text.endswith(reader_results.NOTES)
+
+
 def test_many_versions_are_sampled_from_end_to_end() -> None:
     """Of few versions all are read; of many a few, the first and the last among them."""
     assert reader_results.sampled(range(4)) == [0, 1, 2, 3]
