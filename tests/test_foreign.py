@@ -570,7 +570,23 @@ def test_a_partition_text_that_is_no_decimal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["with space", "a%20b", "[glob]*?", "ünï", "{x}", "it's", 'q"q', "a=b", "a@b", "new\nline", "-dash", "x.delta"],
+    [
+        *(
+            "with space",
+            "a%20b",
+            "[glob]*?",
+            "ünï",
+            "{x}",
+            "it's",
+            'q"q',
+            "a=b",
+            "a@b",
+            "new\nline",
+            "-dash",
+            "x.delta",
+        ),
+        *("\u202etxt.evil", "\x1b[31mred", '"; DROP TABLE t; --', "t' AT (VERSION => 0)", "$(id)"),
+    ],
 )
 def test_a_folder_with_odd_characters(tmp_path: Path, name: str) -> None:
     """The folder's own name, and those above it, may hold anything that a path can."""

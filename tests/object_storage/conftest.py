@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
+from tests.engines import cache
 from tests.object_storage import servers
 from tests.object_storage.faults import FaultyNetwork
 from tests.object_storage.servers import Server, Unavailable
@@ -15,26 +16,26 @@ Start = Callable[[], AbstractContextManager[Server]]
 
 
 @contextmanager
-def started_or_skipped(start: Start) -> Iterator[Server]:
+def started_or_skipped(name: str, start: Start) -> Iterator[Server]:
     """A server for the rest of the session, or the reason why there is none."""
     try:
         with start() as server:
             yield server
     except Unavailable as error:
-        pytest.skip(str(error))
+        cache.skip(name, error)
 
 
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An S3 server."""
-    with started_or_skipped(lambda: servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs"))) as server:
+    with started_or_skipped("seaweedfs", lambda: servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs"))) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An Azure server."""
-    with started_or_skipped(lambda: servers.azurite(tmp_path_factory.mktemp("azurite"))) as server:
+    with started_or_skipped("azurite", lambda: servers.azurite(tmp_path_factory.mktemp("azurite"))) as server:
         yield server
 
 

@@ -16,11 +16,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -31,7 +32,10 @@ from typing import Any
 import obstore
 from obstore.store import AzureStore, ObjectStore, S3Store
 
+from tests.engines import cache
+
 BUCKET = "tables"
+AZURITE = "3.37.0"
 START_SECONDS = 60
 
 
@@ -165,11 +169,29 @@ def azurite(folder: Path) -> Iterator[Server]:
 
 
 def azurite_program() -> str:
-    """Azurite's blob service, where somebody installed it: npm takes minutes and 365 MB, too much for each run."""
-    found = shutil.which("azurite-blob")
-    if found is None:
+    """Azurite's blob service: the one on the path, else of the cache.
+
+    It is put there where its absence would be a failure, and not for each who runs the tests: 365 MB.
+    """
+    kept = cache.CACHE / f"azurite-{AZURITE}"
+    program = kept / "node_modules" / ".bin" / "azurite-blob"
+    if found := shutil.which("azurite-blob"):
+        return found
+    if not program.exists() and cache.is_needed("azurite"):
+        # Made under a name of its own and moved: two processes may make it at once.
+        with tempfile.TemporaryDirectory(dir=cache.folder()) as scratch:
+            fresh = Path(scratch) / "azurite"
+            command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(fresh), f"azurite@{AZURITE}"]
+            try:
+                subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+            except (OSError, subprocess.SubprocessError) as error:
+                words = getattr(error, "stderr", None) or error
+                raise Unavailable(f"npm does not install Azurite: {str(words).strip()[-500:]}") from error
+            with suppress(OSError):  # it is there by now
+                fresh.rename(kept)
+    if not program.exists():
         raise Unavailable("Azurite is not installed: npm install --global azurite")
-    return found
+    return str(program)
 
 
 def make_container(server: Server) -> None:
