@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +15,19 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, QueryBuilder
+from obstore.store import ObjectStore
 
 import tablever as tv
 from tablever.cli.main import exit_code
 from tablever.errors import (
     AlreadyExistsError,
     ConflictError,
+    CorruptionError,
     StorageError,
     TableNotFoundError,
     VersionVacuumedError,
 )
+from tablever.log import open_log
 from tablever.storage import open_storage
 from tablever.storage.objects import ObjectStorage
 from tests import reading
@@ -92,6 +96,57 @@ def test_other_readers_read_it(server: Server) -> None:
     assert sorted(pa.table(found).column("id").to_pylist()) == expected
     if server.scheme == "s3":
         assert sorted(pl.scan_delta(uri, storage_options=options).collect()["id"].to_list()) == expected
+
+
+def objects_of(table: tv.Table, server: Server) -> ObjectStore:
+    """The store of what lies in a table's prefix, for changing it behind tablever's back."""
+    return server.store(table.uri.removeprefix(server.uri("")))
+
+
+@pytest.mark.parametrize("cut", [0, 700, -1])
+def test_a_torn_head_in_a_bucket_is_told_and_repaired(server: Server, cut: int) -> None:
+    """A newest entry that some tool cut is never read; the past is, and after a repair the table goes on."""
+    table = tv.create_table(place(server), ROWS, key="id", storage_options=server.storage_options)
+    for n in (100, 101):
+        table.append([{"id": n, "part": "p", "stars": 1, "text": None}])
+    path, objects = f"_delta_log/{2:020}.json", objects_of(table, server)
+    whole = bytes(objects.get(path).bytes())
+    objects.put(path, whole[:cut])
+    log = open_log(table.uri, server.storage_options)
+    with pytest.raises(CorruptionError, match="the last good version is 1"):
+        tv.read_version(log)
+    with pytest.raises(CorruptionError, match="the last good version is 1"):
+        tv.append(log, [{"id": 102, "part": "p", "stars": 1, "text": None}])
+    assert tv.read_version(log, 1).num_rows == len(ROWS) + 1
+    tv.repair(log)
+    (aside,) = [each["path"] for each in objects.list("_tablever/repairs").collect() if f"{2:020}.json" in each["path"]]
+    assert bytes(objects.get(aside).bytes()) == whole[:cut]
+    version = tv.append(log, [{"id": 103, "part": "p", "stars": 1, "text": None}])
+    assert version is not None
+    assert version.number == 2
+    assert not tv.verify(log, level="rows").damaged
+
+
+def test_damage_in_a_bucket_is_found(server: Server) -> None:
+    """One bit of each kind of object, changed in the store: ``verify`` names that object, and none without."""
+    table = lived(place(server), server.storage_options, key="id")
+    tv.tag(table, "v1", 1)
+    tv.link_run(table, "v1", "run-1")
+    tv.pin(table, 1, reason="paper")
+    objects = objects_of(table, server)
+    assert not tv.verify(table, level="rows").damaged
+    kinds = {re.sub(r"[0-9a-f]{4,}[^/]*", "*", each["path"]): each["path"] for each in objects.list().collect()}
+    kept = {kind: path for kind, path in kinds.items() if not kind.startswith("_tablever/cache")}
+    assert len(kept) >= 7
+    for path in kept.values():
+        whole = bytes(objects.get(path).bytes())
+        middle = len(whole) // 2
+        objects.put(path, whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        with pytest.raises(CorruptionError) as caught:
+            tv.verify(open_log(table.uri, server.storage_options), level="rows")
+        assert path in {finding.object for finding in caught.value.report.damaged}
+        objects.put(path, whole)
+    assert not tv.verify(table, level="rows").damaged
 
 
 def test_names_are_given_once(server: Server) -> None:
