@@ -26,7 +26,7 @@ from tablever.authorship import default_author
 from tablever.datafiles import UNCOMMITTED, Staging
 from tablever.delta import features, seals
 from tablever.delta.actions import Action, Add, CommitInfo, Remove, Transaction, render_entry
-from tablever.delta.listing import LOG_FOLDER, SIDECAR_FOLDER
+from tablever.delta.listing import LOG_FOLDER, SIDECAR_FOLDER, parse_names
 from tablever.delta.replay import row_order
 from tablever.digest_cache import known_digest
 from tablever.digests import render_hash
@@ -46,7 +46,6 @@ from tablever.storage import can_be_read_whole
 from tablever.texts import plural
 
 CHECKPOINT_INTERVAL = 50
-SYNCED_BY_NOW = 600  # seconds; Linux writes what is dirty after half a minute
 LONGEST_PAUSE = 0.5  # seconds, after a lost race
 BATCH_PREFIX = "tablever:"
 DELTA_OPERATIONS = {
@@ -296,25 +295,27 @@ def _check_staged(log: Log, head: Snapshot, staging: Staging, proposal: Proposal
 def _sync_others(log: Log, head: Snapshot) -> None:
     """Make durable what others committed just before: not all of them sync, and ours must not outlive what it rests on.
 
-    What is older than SYNCED_BY_NOW the system has written by itself, and what a store has is durable. Behind the
-    oldest entry that is left stands a checkpoint, and the files that it names.
+    Behind the oldest entry that is left stands a checkpoint, and the files that it names.
     """
-    if log.storage.look_seconds:
+    storage = log.storage
+    if storage.look_seconds:  # what a store has is durable
         return
     for number in range(head.version, -1, -1):
         if log.is_own(number):
             return
         try:
-            if not _is_young(log, entry_path(number)):
+            if storage.is_synced_by_now(entry_path(number)):
                 return
-            actions = log.entry(number).actions
+            _sync(log, [*_objects(log, log.entry(number).actions), entry_path(number)])
         except (FileNotFoundError, VersionVacuumedError):
-            in_log = [
-                f"{folder}/{name}" for folder in (LOG_FOLDER, SIDECAR_FOLDER) for name in log.storage.list(folder)
+            checkpoints = parse_names(storage.list(LOG_FOLDER)).checkpoints
+            parts = [f"{LOG_FOLDER}/{name}" for files in checkpoints for name in files.names]
+            sidecars = [
+                f"{SIDECAR_FOLDER}/{name}" for name in storage.list(SIDECAR_FOLDER) if name.endswith(".parquet")
             ]
-            _sync_young(log, [*_objects(log, map(Add, head.files)), *in_log])
+            files = _objects(log, map(Add, head.files))
+            _sync(log, (path for path in (*files, *sidecars, *parts) if not _synced_or_gone(log, path)))
             return
-        _sync_young(log, [*_objects(log, actions), entry_path(number)])
 
 
 def _objects(log: Log, actions: Iterable[Action]) -> Iterator[str]:
@@ -324,15 +325,17 @@ def _objects(log: Log, actions: Iterable[Action]) -> Iterator[str]:
             yield from needed_objects(action, log.storage.uri, log.storage.allowed)
 
 
-def _is_young(log: Log, path: str) -> bool:
-    return time.time() - log.storage.modified(path) < SYNCED_BY_NOW
+def _synced_or_gone(log: Log, path: str) -> bool:
+    try:
+        return log.storage.is_synced_by_now(path)
+    except FileNotFoundError:
+        return True
 
 
-def _sync_young(log: Log, paths: Iterable[str]) -> None:
+def _sync(log: Log, paths: Iterable[str]) -> None:
     for path in paths:
         with suppress(FileNotFoundError):  # what a vacuum took is nothing to be lost
-            if _is_young(log, path):
-                log.storage.sync(path)
+            log.storage.sync(path)
 
 
 def _batch_loaded(log: Log, head: Snapshot, record: Record) -> Version | None:

@@ -41,6 +41,8 @@ START = 16_384  # an entry's commitInfo, the filter of its keys included, and mo
 # what one checkpoint costs to read, in log entries
 CHECKPOINT_COST = 32
 
+TOO_LARGE = "a checkpoint of so many bytes in one file"
+
 logger = logging.getLogger("tablever")
 
 
@@ -296,6 +298,8 @@ class LogFiles:
             try:
                 return files.number, self._checkpoint(files)
             except (CorruptionError, UnsupportedFeatureError) as error:
+                if not (isinstance(error, CorruptionError) or is_too_large(error)):
+                    raise
                 logger.warning("'%s': %s; reading what is older", self.table, error)
         return newest, known[newest] if newest >= 0 else replay.State()
 
@@ -383,6 +387,11 @@ class LogFiles:
         )
 
 
+def is_too_large(error: UnsupportedFeatureError) -> bool:
+    """Whether what is not supported is the size of a checkpoint's file: entries may lead to its version, too."""
+    return error.facts.get("feature") == TOO_LARGE
+
+
 def read_part(storage: Storage, path: str) -> bytes:
     """The bytes of a checkpoint's file.
 
@@ -397,7 +406,7 @@ def read_part(storage: Storage, path: str) -> bytes:
             f"checkpoint '{path}' has {error.facts['size']:,} bytes in one file, more than is read",
             hint="have its writer make checkpoints in parts (Spark: "
             "spark.databricks.delta.checkpoint.partSize = 100000), or compact the table: fewer files, smaller ones",
-            feature="a checkpoint of so many bytes in one file",
+            feature=TOO_LARGE,
             file=path,
         ) from error
 

@@ -25,7 +25,7 @@ from tablever.delta.listing import LOG_FOLDER, CheckpointFiles, Listing, entry_p
 from tablever.errors import ConflictError, CorruptionError, InvalidInputError, UnsupportedFeatureError
 from tablever.json_values import instant_text
 from tablever.log import Log, TableLike, open_log
-from tablever.logfiles import POINTER, read_part
+from tablever.logfiles import POINTER, is_too_large, read_part
 from tablever.model import Witness
 from tablever.storage import Storage
 from tablever.tail import Tail, TornEntry, read_entry, torn_tail
@@ -184,7 +184,7 @@ def _planned(log: Log, give_up: Sequence[str], stamp: str) -> Repair:
     whole = [*_readable(storage, listing, tail.lost)] if tail.entries else []
     left = [*_damaged_inside(storage, listing, tail)]
     if whole:
-        problem = f"{tail.entries[0].problem}, and a whole checkpoint of version {whole[0].number} is there"
+        problem = f"{tail.entries[0].problem}, and a checkpoint of version {whole[0].number} is there"
         left.append(Aside(entry_path(tail.entries[0].number), problem))
         tail = Tail()
     journal, unreadable = _journal(storage)
@@ -223,7 +223,9 @@ def _problem_of(storage: Storage, files: CheckpointFiles) -> str | None:
         return str(error.facts.get("problem", "cannot be read"))
     except FileNotFoundError:
         return "is gone"
-    except UnsupportedFeatureError:  # too large for us: others read it
+    except UnsupportedFeatureError as error:  # too large for us: others may read it
+        if not is_too_large(error):
+            raise
         return None
     return None
 

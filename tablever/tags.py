@@ -41,6 +41,7 @@ def tag(
     values = witnesses.attest(log, log.resolve(ref), author or default_author())
     if not witnesses.put(log, path, {**values, "name": name, "message": message}):
         _check_free(log, name, path)
+        return witness_files.read_tag(log.storage, path)
     with witness_files.made(path):
         return witness_files.read_tag(log.storage, path)
 

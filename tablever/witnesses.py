@@ -15,7 +15,7 @@ from typing import Any
 
 from tablever import witness_files
 from tablever.delta.actions import decode_path
-from tablever.errors import VersionVacuumedError
+from tablever.errors import StorageError, VersionVacuumedError
 from tablever.json_values import instant_text
 from tablever.log import Log
 from tablever.model import Witness
@@ -93,12 +93,20 @@ def put(log: Log, path: str, values: Mapping[str, Any]) -> bool:
     """
     if not witness_files.put(log.storage, path, values):
         return False
-    with witness_files.made(path, "whether its version is still there could not be looked at"):
-        try:
+    try:
+        with witness_files.made(path, "whether its version is still there could not be looked at"):
             _check_there(log, values["version"])
-        except VersionVacuumedError:
+    except VersionVacuumedError as gone:
+        try:
             take_away(log, path, values["author"], "its version was removed while this was made")
-            raise
+        except StorageError as error:
+            raise StorageError(
+                f"'{path}' was made, its version was removed meanwhile, and it could not be taken away again: {error}",
+                hint="take it away: what it names cannot be read",
+                made=path,
+                reason=error.facts.get("reason"),
+            ) from gone
+        raise
     return True
 
 

@@ -262,7 +262,7 @@ def test_a_version_that_its_checkpoint_still_has_is_not_given_up(long: Path) -> 
     entry(long, 50).write_bytes(b"")
     assert len(rows(long)) == 51
     held = reading.contents(long)
-    with pytest.raises(errors.CorruptionError, match="a whole checkpoint of version 50 is there"):
+    with pytest.raises(errors.CorruptionError, match="and a checkpoint of version 50 is there"):
         tv.repair(long)
     assert reading.contents(long) == held
 

@@ -49,7 +49,7 @@ def _decimal(text: str, scale: int) -> object:
 
     try:
         if (halves := _DELTALAKE_BELOW_ZERO.fullmatch(text)) and len(halves["fraction"]) <= scale:
-            return -(Decimal(halves["whole"]) + Decimal(halves["fraction"]).scaleb(-scale))
+            return Decimal(f"-{halves['whole']}.{halves['fraction']:0>{scale}}")
         return Decimal(text)
     except InvalidOperation:
         raise ArithmeticError(f"'{text}'") from None

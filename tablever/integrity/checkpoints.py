@@ -12,7 +12,7 @@ from tablever.delta import checkpoint, replay
 from tablever.delta.listing import LOG_FOLDER, SIDECAR_FOLDER, CheckpointFiles, Listing, parse_names
 from tablever.errors import CorruptionError, StorageError, UnsupportedFeatureError
 from tablever.integrity.report import Notes
-from tablever.logfiles import filled, read_part
+from tablever.logfiles import filled, is_too_large, read_part
 from tablever.model import DataFile
 from tablever.storage import Storage
 
@@ -39,6 +39,8 @@ def read_checkpoints(storage: Storage, number: int, listing: Listing, notes: Not
         try:
             states.append((path, _state(storage, files, notes)))
         except UnsupportedFeatureError as error:
+            if not is_too_large(error):
+                raise
             notes.unknown(path, CHECKPOINT, str(error), touched)
         except (CorruptionError, StorageError) as error:
             notes.damage(path, CHECKPOINT, "unreadable", str(error), touched)

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import stat
+import time
 import uuid
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,6 +30,8 @@ from tablever.storage.protocol import Stored, check_size
 
 BUFFER_BYTES = 256 * 1024
 TRIES = 10  # to link what is removed before it is linked
+MOST_SYNCED = 10_000  # folders that are remembered
+SYNCED_BY_NOW = 600  # seconds; Linux writes what is dirty after half a minute
 
 
 @contextmanager
@@ -174,6 +177,15 @@ class LocalStorage:
         with storage_errors(f"look at '{self.path(relative)}'"):
             return self.path(relative).stat().st_mtime
 
+    def is_synced_by_now(self, relative: str) -> bool:
+        """Whether neither an object nor its name changed for so long that the system has written it by itself.
+
+        Not by the time that it was modified, which a copy may keep. Raises FileNotFoundError.
+        """
+        with storage_errors(f"look at '{self.path(relative)}'"):
+            found = self.path(relative).stat()
+        return time.time() - max(found.st_ctime, found.st_mtime) > SYNCED_BY_NOW
+
     def fingerprint(self, relative: str) -> tuple[int, ...] | None:
         """What tells an object from one that took its name later, without reading it; None where there is none."""
         path = f"{self.root}/{relative}"
@@ -272,15 +284,11 @@ class LocalStorage:
         """
         target = self._writable(relative)
         with storage_errors(f"write '{target}'"):
-            make_folder(target.parent, self.root)
             for _ in range(TRIES):
                 with suppress(FileNotFoundError):  # a vacuum took the temporary file for a dead writer's: write another
+                    make_folder(target.parent, self.root)
                     return _linked(target, data)
-        raise StorageError(
-            f"cannot write '{target}': what was written, or its folder, was removed while it was written",
-            hint="was the table dropped, or does something remove files as they are written?",
-            file=str(target),
-        )
+        raise _removed(target)
 
     def put(self, relative: str, data: bytes) -> None:
         """Write an object durably under a name that nobody else uses."""
@@ -291,7 +299,10 @@ class LocalStorage:
         """Open a new object for writing; it is synced when its ``with`` block ends, removed if that fails."""
         path = self._writable(relative)
         with storage_errors(f"write '{path}'"):
-            make_folder(path.parent, self.root)
+            try:
+                make_folder(path.parent, self.root)
+            except FileNotFoundError as error:
+                raise _removed(path) from error
         return DurableFile(path)
 
     def missing_folders(self) -> tuple[Path, ...]:
@@ -427,7 +438,10 @@ class DurableFile(CountedWriter):
 
     def __enter__(self) -> Self:
         with storage_errors(f"write '{self.path}'"):
-            self._raw = self.path.open("xb", buffering=0)
+            try:
+                self._raw = self.path.open("xb", buffering=0)
+            except FileNotFoundError as error:
+                raise _removed(self.path) from error
             self._file = io.BufferedWriter(self._raw, BUFFER_BYTES)
         return self
 
@@ -523,32 +537,44 @@ def _raise(error: OSError) -> None:
         raise error
 
 
-_settled: set[tuple[str, int, int]] = set()
+def _removed(path: Path) -> StorageError:
+    return StorageError(
+        f"cannot write '{path}': what was written, or its folder, was removed while it was written",
+        hint="was the table dropped, or does something remove files as they are written?",
+        file=str(path),
+    )
 
 
 def make_folder(folder: Path, table: Path) -> None:
     """Have a folder, and those above it, durably.
 
     One of the table that is there may have been made by a writer that died before it synced the folder around it. So
-    up to the table's own, each is synced into the one around it once in a process, whoever made it.
+    up to the table's own, the folder around each is synced, unless no name in it has changed since this process did so.
     """
-    try:
-        found = os.stat(folder)  # noqa: PTH116 - asked for every object that is written
-    except FileNotFoundError:
+    if not folder.exists():
         make_folder(folder.parent, table)
         folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
-        return
-    known = str(folder), found.st_dev, found.st_ino
-    if known in _settled or not folder.is_relative_to(table):
-        return
-    if folder == table:
+    elif folder == table:
+        around = Path(os.path.realpath(table)).parent  # the table may be named by a link
         with suppress(PermissionError):  # a folder that may not be read cannot be synced
-            sync_folder(folder.parent)
-    else:
+            _sync_changed(around)
+    elif folder.is_relative_to(table):
         make_folder(folder.parent, table)
-        sync_folder(folder.parent)
-    _settled.add(known)
+        _sync_changed(folder.parent)
+
+
+_synced: dict[str, tuple[int, int, int]] = {}  # the state of folders in which all names are on the disk
+
+
+def _state(folder: int | Path) -> tuple[int, int, int]:
+    found = os.stat(folder)  # noqa: PTH116 - of an open one, too
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+def _sync_changed(folder: Path) -> None:
+    if _synced.get(str(folder)) != _state(folder):
+        sync_folder(folder)
 
 
 def sync_folder(folder: Path) -> None:
@@ -557,6 +583,10 @@ def sync_folder(folder: Path) -> None:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
+        before = _state(descriptor)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    if len(_synced) >= MOST_SYNCED:
+        _synced.clear()
+    _synced[str(folder)] = before

@@ -179,6 +179,12 @@ class Storage(Protocol):
     def modified(self, path: str) -> float:
         """Seconds since 1970 at which the object was last changed. Raises FileNotFoundError."""
 
+    def is_synced_by_now(self, path: str) -> bool:
+        """Whether an object has been as it is for so long that it is durable, whoever wrote it.
+
+        Raises FileNotFoundError.
+        """
+
     def fingerprint(self, path: str) -> Hashable:
         """What tells an object from one that took its name later, without reading it; None where there is none."""
 

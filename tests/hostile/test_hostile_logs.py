@@ -95,6 +95,8 @@ def test_a_log_that_begins_at_the_billionth_version_costs_what_is_there(tmp_path
     (log / f"{0:020}.json").unlink()
     pointer = log / "_last_checkpoint"
     pointer.write_text(json.dumps({**json.loads(pointer.read_text()), "version": number}))
+    for folder in ("_sidecars", "_staged_commits"):
+        (log / folder / "inner").mkdir(parents=True)
     assert tv.verify(path).versions == (number, number + 1)
     version = tv.append(path, [{"id": 3}])
     assert version is not None
