@@ -129,10 +129,17 @@ class Replanning:
             was, is_now = (open_scan(log, head, [each]).files[0].deleted() for each in (old, now))
             if len(np.setdiff1d(was, is_now)) or (met is not None and len(np.intersect1d(met, is_now))):
                 return None  # rows came back, or some of those found are gone
-        self._last = replace(last, looked=looked)  # the next head is compared with this one, and so on
         removed = {file.path: file for file in last.proposal.removed}
         changed = {path: there[path] for path, file in removed.items() if identity(there[path]) != identity(file)}
-        return self._redrawn(last.proposal, changed, head, staging)
+        proposal = self._redrawn(last.proposal, changed, head, staging)
+        if proposal is None:
+            return None
+        # The next head is compared with this one, and so on, and what was drawn for it is not drawn once more.
+        staged = proposal.named(staging.storage) & frozenset(staging.paths)
+        staging.reusable -= last.staged - staged - staging.rows_written()
+        staging.reuse(staged)
+        self._last = replace(last, looked=looked, proposal=proposal, staged=staged)
+        return proposal
 
     def _redrawn(
         self, proposal: Proposal, changed: Mapping[str, DataFile], head: Snapshot, staging: Staging

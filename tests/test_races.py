@@ -14,7 +14,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 import tablever as tv
-from tablever import datafiles, errors, write
+from tablever import datafiles, errors, replanning, write
 from tablever.log import Log, open_log
 from tablever.logcache import LogCache
 from tablever.logfiles import LogFiles
@@ -475,6 +475,51 @@ def test_what_was_handed_back_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not holds(open_log(path).vacuumed().rows, 2)
     assert reading.same(tv.read_version(path, "late"), before)
     tv.restore(path, "late")
+
+
+EVEN = [n for n in range(30) if n % 2 == 0]
+OF_EACH_FILE: dict[str, Callable[[Path], Any]] = {
+    "upsert": lambda t: tv.upsert(t, [{"id": n, "text": "mine"} for n in EVEN]),
+    "update": lambda t: tv.update(t, {"text": "'mine'"}, where="id % 2 = 0"),
+    "delete": lambda t: tv.delete(t, where="id % 2 = 0"),
+    "delete keys": lambda t: tv.delete(t, keys=[{"id": n} for n in EVEN]),
+}
+
+
+@pytest.mark.parametrize("verb", OF_EACH_FILE)
+def test_vectors_are_drawn_anew_for_who_touched_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """A plan draws its vectors anew for a commit that deleted rows of the same files, and not once more for each that
+    comes after it: beside steady writers it would not end.
+    """
+    path, alone = made(tmp_path / "t"), made(tmp_path / "alone")
+    rivals = [lambda t, n=n: tv.append(t, [{"id": 701 + 2 * n, "text": "r"}]) for n in range(5)]
+    rivals.insert(1, lambda t: tv.delete(t, where="id IN (1, 29)"))
+    rivals.insert(4, lambda t: tv.delete(t, where="id = 27"))
+    for rival in rivals:
+        rival(alone)
+    OF_EACH_FILE[verb](alone)
+    drawn, draw = list[object](), replanning.delete_positions
+    put, coming = Storage.put_if_absent, iter(rivals)
+
+    def late(self: Storage, relative: str, data: bytes) -> bool:
+        with monkeypatch.context() as patched:
+            patched.setattr(Storage, "put_if_absent", put)
+            next(coming, lambda _: None)(path)
+        return put(self, relative, data)
+
+    monkeypatch.setattr(replanning, "delete_positions", lambda *args: drawn.append(args) or draw(*args))
+    monkeypatch.setattr(Storage, "put_if_absent", late)
+    version = OF_EACH_FILE[verb](path)
+    monkeypatch.undo()
+    assert version.number == tv.resolve_version(alone).number
+    assert len(drawn) == 2
+    found, wanted = (tv.read_version(each) for each in (path, alone))
+    assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, wanted.to_pylist()))
+    assert tv.content_hash(path) == tv.content_hash(alone)
+    tv.verify(path, level="rows")
+    assert not tv.vacuum(path, keep="all", safety=NOW).removals
 
 
 def test_a_vacuum_beside_steady_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
