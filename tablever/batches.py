@@ -19,7 +19,8 @@ def rows_content(operation: str, source: pa.Table) -> Content:
 
     def content(metadata: Metadata) -> str:
         columns = table_schema(metadata)
-        target = [columns.field(name) for name in sorted(source.column_names) if name in columns.names]
+        there = {column.name: column for column in columns}
+        target = [there[name] for name in sorted(source.column_names) if name in there]
         if len(target) < source.num_columns:
             raise SchemaMismatchError("the rows have columns that the table did not have")
         return _digest(operation, digest(normalise(source, nullable(pa.schema(target)))))

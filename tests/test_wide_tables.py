@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import pytest
 
 import tablever as tv
 from tablever import texts
+from tablever.diff import planner
+from tablever.integrity import rows
 
 
 def rows_of(columns: int, first: int) -> pa.Table:
@@ -58,6 +60,51 @@ def test_no_column_asks_for_all_columns(tmp_path: Path, monkeypatch: pytest.Monk
         for name, work in verbs.items():
             counts.setdefault(name, []).append(asked_for_all(monkeypatch, work))
     assert {name: few >= many - 20 for name, (few, many) in counts.items()} == dict.fromkeys(counts, True), counts
+
+
+class Counted:
+    """A schema that counts how often it is asked for the names of all its columns."""
+
+    def __init__(self, schema: pa.Schema, asked: list[int]) -> None:
+        self._schema, self._asked = schema, asked
+
+    @property
+    def names(self) -> list[str]:
+        self._asked[0] += 1
+        return list(self._schema.names)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._schema, name)
+
+    def __iter__(self) -> Iterator[pa.Field]:
+        return iter(self._schema)
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "work"),
+    [
+        (planner, "_check_columns", lambda t: tv.diff_versions(t, 0, "latest").summary),
+        (rows, "_check_changes", lambda t: tv.verify(t, level="rows")),
+    ],
+)
+def test_no_column_asks_a_schema_for_all_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, function: str, work: Callable[[Path], object]
+) -> None:
+    """What looks at each column of a schema lists their names a few times, not once for each."""
+    tv.create_table(tmp_path / "t", rows_of(60, 0), key="id")
+    tv.update(tmp_path / "t", {"c3": "7"}, where="id = 3")
+    asked, called, whole, check = [0], list[object](), module.table_schema, getattr(module, function)
+
+    def counted(*args: Any) -> Any:
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "table_schema", lambda metadata: Counted(whole(metadata), asked))
+            called.append(args)
+            return check(*args)
+
+    monkeypatch.setattr(module, function, counted)
+    work(tmp_path / "t")
+    assert called
+    assert asked[0] < 10
 
 
 def test_a_wide_table_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:

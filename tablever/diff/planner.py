@@ -454,15 +454,15 @@ def _check_columns(feed: Iterable[CommitRows], scope: Scope, columns: Mapping[st
         if commit.changes or commit.added:
             used.setdefault(commit.after.schema_string, (commit.number, commit.after))
     for number, metadata in used.values():
-        schema = table_schema(metadata)
+        there = {field.name: field.type for field in table_schema(metadata)}
         for name in scope.columns:
             kind = scope.types[name]
-            if name not in schema.names:
+            if name not in there:
                 if name in scope.compared or name in first:  # else it came later, and is null in these rows
                     raise _NotAllowed(f"version {number} has no column '{name}'")
             elif physical_in(metadata, name) != columns[name]:
                 raise _NotAllowed(f"column '{name}' is another one in version {number}")
-            elif kind is None or common_type(schema.field(name).type, kind) != kind:
+            elif kind is None or common_type(there[name], kind) != kind:
                 raise _NotAllowed(f"column '{name}' has another type in version {number}")
 
 

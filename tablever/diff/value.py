@@ -323,7 +323,8 @@ class Diff:
 
 def _declared(side: Side, shown: pa.Schema) -> pa.Schema:
     """The columns of a side's rows as it declares them, nullable or not; none of nothing."""
-    return pa.schema([item for item in side.schema or () if item.name in shown.names])
+    names = frozenset(shown.names)
+    return pa.schema([item for item in side.schema or () if item.name in names])
 
 
 def _reader(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:

@@ -293,7 +293,8 @@ def _check_changes(log: Log, history: History, step: Step, notes: Notes) -> None
     before = next((each for each in history.steps if each.number == step.number - 1), None)
     old = table_schema(before.metadata) if before else table_schema(step.metadata)
     new = table_schema(step.metadata)
-    if any(each.name not in new.names or new.field(each.name).type != each.type for each in old):
+    there = {each.name: each.type for each in new}
+    if any(there.get(each.name) != each.type for each in old):
         return
     sums: dict[bool, Digest] = defaultdict(Digest)
     scan = change_scan(log, log.snapshot(step.number), step.changes, CHANGE_TYPE)
