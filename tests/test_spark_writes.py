@@ -148,7 +148,7 @@ def test_values_of_every_type_written_by_spark(spark: Spark, tmp_path: Path, kin
     tv.delete(table, where="id >= 1000")
     tv.append(table, theirs.filter(pc.greater_equal(theirs["id"], 1_000)))
     assert tv.content_hash(table) == tv.content_hash(table, head)
-    agree(spark, table, [head, head_of(table)])
+    agree(spark, table, [head_of(table)])
     changes_agree(spark, table, head - 1, head_of(table), times=False)
     assert not tv.verify(table, level="rows").damaged
 
