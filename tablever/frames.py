@@ -29,7 +29,8 @@ SCATTERED = 0.01  # of a file's rows: fewer are looked for, more are what a mask
 
 def to_frame(rows: pa.Table) -> pl.DataFrame:
     """Arrow rows as a Polars frame, sharing memory where the types allow it."""
-    frame = pl.from_arrow(rows)
+    plain = pa.Table.from_arrays(rows.columns, rows.column_names)  # metadata that is no text ends Polars with a panic
+    frame = pl.from_arrow(plain)
     assert isinstance(frame, pl.DataFrame)
     return frame
 

@@ -7,6 +7,7 @@ value, which either knows better (maps, decimals in lists) or says which line is
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,6 +23,7 @@ from tablever.cli.progress import Advance, ignore
 from tablever.cli.text_types import BadTextError, parse_text
 from tablever.errors import InvalidInputError
 
+_NULL_ROW = re.compile(rb"}\s*null")  # or a text that holds this: a null for a row ends the process in pyarrow 26
 _CHUNK = 8 << 20
 
 
@@ -202,6 +204,8 @@ def _arrow(chunk: _Chunk, options: arrow_json.ParseOptions) -> pa.Table | None:
     rows = sum(1 for _ in chunk.lines())
     if rows == 0:
         return pa.table({})
+    if not chunk.data.lstrip().startswith(b"{") or _NULL_ROW.search(chunk.data):
+        return None
     read = arrow_json.ReadOptions(use_threads=False, block_size=len(chunk.data) + 1)
     try:
         table = arrow_json.read_json(pa.BufferReader(chunk.data), read_options=read, parse_options=options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -293,7 +293,10 @@ def _build_add(value: Any) -> Add:
 
 
 def _build_remove(value: Any) -> Remove:
-    file = _file(value, _optional_number(value.get("size")) or 0, 0)
+    size = _optional_number(value.get("size")) or 0
+    file = _file(value, size, 0)
+    if not size:  # the extended fields are all there or none
+        file = replace(file, partition_values=EMPTY)
     return Remove(file, _optional_number(value.get("deletionTimestamp")), _flag(value.get("dataChange"), True))
 
 

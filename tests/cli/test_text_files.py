@@ -216,6 +216,8 @@ def test_json_lines_by_the_tables_types(tmp_path: Path, number: str) -> None:
         ('{"id": 1},', "is not JSON"),
         ('{"id": 1', "is not JSON"),
         ("[1]", "is not an object"),
+        ("null", "is not an object"),  # pyarrow 26 ends the process
+        ('{"id": 1} null', "is not JSON"),
         ('{"id": 1} {"id": 2}', "is not JSON"),
     ],
 )
